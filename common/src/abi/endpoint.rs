@@ -1,0 +1,204 @@
+//! Local pods: their interface, addresses and MAC (frozen at binding) and their published rules.
+
+use super::{Address, Direction, ProgramRef, TenantId, Ticks};
+
+/// What stands behind an interface index: one word of the `SLOT` map.
+///
+/// bits 32–63 ifindex, 31 bridge, 0–30 slot of the endpoint. An empty word is an interface of nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Interface(pub u64);
+
+impl Interface {
+    const BRIDGE: u64 = 1 << 31;
+
+    #[must_use]
+    pub const fn endpoint(ifindex: u32, slot: u32) -> Self {
+        Self((ifindex as u64) << 32 | slot as u64)
+    }
+
+    /// A bridge whose ports are endpoints: what it forwards has passed a pod's own veth.
+    #[must_use]
+    pub const fn bridge(ifindex: u32) -> Self {
+        Self((ifindex as u64) << 32 | Self::BRIDGE)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn ifindex(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_bridge(self) -> bool {
+        self.0 & Self::BRIDGE != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        self.0 as u32 & (Self::BRIDGE as u32 - 1)
+    }
+}
+
+/// A local pod's interface. All fields but `profile` are written once, before its `Interface` word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoint {
+    /// Index of the published [`Profile`]: the one word that a policy change flips.
+    pub profile: u64,
+    /// Never reused while the maps live; 0 is no endpoint.
+    pub id: u32,
+    /// The host side of the veth, in the node's network namespace.
+    pub ifindex: u32,
+    /// Network byte order; 0.0.0.0 where the pod has no IPv4 address.
+    pub v4: [u8; 4],
+    pub mac: [u8; 6],
+    /// [`Endpoint::PENDING`], [`Endpoint::ROUTER`].
+    pub flags: u16,
+    /// Until then a mid-stream TCP packet without an entry needs only its initiator's direction.
+    pub adopt_until: Ticks,
+    /// Network byte order; `::` where the pod has no IPv6 address.
+    pub v6: [u8; 16],
+}
+
+super::layout!(Endpoint, 48;
+    profile @ 0 => u64, id @ 8 => u32, ifindex @ 12 => u32, v4 @ 16 => [u8; 4], mac @ 20 => [u8; 6],
+    flags @ 26 => u16, adopt_until @ 28 => Ticks, v6 @ 32 => [u8; 16]);
+
+impl Endpoint {
+    /// The pod is not known yet: only its own node may talk to it, and it only to its own node.
+    pub const PENDING: u16 = 1;
+    /// An administrator exempts this pod from the checks on its source addresses (a router pod).
+    pub const ROUTER: u16 = 2;
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// True for the pod's own address of that family.
+    #[must_use]
+    #[inline(always)]
+    pub fn owns(&self, address: &Address) -> bool {
+        !address.is_unspecified()
+            && if address.is_v4() {
+                address.words[3] == u32::from_ne_bytes(self.v4)
+            } else {
+                *address == Address::v6(self.v6)
+            }
+    }
+
+    /// The link-local address that the kernel derives from the MAC (EUI-64, RFC 4291 appendix A).
+    #[must_use]
+    #[inline(always)]
+    pub const fn link_local(&self) -> Address {
+        let m = &self.mac;
+        Address::v6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]])
+    }
+}
+
+/// How a tenant is held apart from the others (CONTRACT.md §2, §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Mode {
+    #[default]
+    Off = 0,
+    Audit = 1,
+    Baseline = 2,
+    Strict = 3,
+}
+
+impl Mode {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Baseline => "baseline",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// The rules of one direction of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct DirectionRules {
+    /// The program for a peer that has no row in this set.
+    pub none: ProgramRef,
+    /// The policy set; 0 where nothing selects the pod in this direction.
+    pub set: u32,
+    /// [`DirectionRules::IDENTITIES`], [`DirectionRules::CLASSES`]: which kinds of rows the set has.
+    pub flags: u32,
+}
+
+super::layout!(DirectionRules, 16; none @ 0 => ProgramRef, set @ 8 => u32, flags @ 12 => u32);
+
+impl DirectionRules {
+    pub const IDENTITIES: u32 = 1;
+    pub const CLASSES: u32 = 2;
+}
+
+/// What is published for an endpoint, under a new index at every change and never written again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Profile {
+    /// Indexed by [`Direction`].
+    pub rules: [DirectionRules; 2],
+    pub tenant: TenantId,
+    /// A [`Mode`].
+    pub mode: u32,
+    /// 1: the record has been written. A profile of zeros drops.
+    pub written: u64,
+}
+
+super::layout!(Profile, 48;
+    rules @ 0 => [DirectionRules; 2], tenant @ 32 => TenantId, mode @ 36 => u32, written @ 40 => u64);
+
+impl Profile {
+    #[must_use]
+    #[inline(always)]
+    pub const fn direction(&self, direction: Direction) -> &DirectionRules {
+        match direction {
+            Direction::Egress => &self.rules[0],
+            Direction::Ingress => &self.rules[1],
+        }
+    }
+
+    /// A number that names no mode reads as the strictest.
+    #[must_use]
+    #[inline(always)]
+    pub const fn mode(&self) -> Mode {
+        match self.mode {
+            0 => Mode::Off,
+            1 => Mode::Audit,
+            2 => Mode::Baseline,
+            _ => Mode::Strict,
+        }
+    }
+}
+
+/// What is fixed when the programs are loaded (read-only data, so that the verifier prunes what is off).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// `net.ipv4.ip_local_port_range` of the node, inclusive.
+    pub ephemeral_first: u16,
+    pub ephemeral_last: u16,
+    /// 1: tunnel packets from a pod to a node's address are judged like any other.
+    pub allow_tunnels: u32,
+    /// Events a second and CPU; the rest is counted as lost.
+    pub events_per_second: u32,
+}
+
+super::layout!(Settings, 12;
+    ephemeral_first @ 0 => u16, ephemeral_last @ 2 => u16, allow_tunnels @ 4 => u32, events_per_second @ 8 => u32);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000 }
+    }
+}

@@ -1,0 +1,139 @@
+//! Connection tracking and fragments.
+
+use core::cell::Cell;
+
+use super::Address;
+
+/// Time since boot in units of 2^27 ns (134 ms): 32 bits last for 18 years.
+pub type Ticks = u32;
+/// About one second in [`Ticks`] (8 × 134 ms).
+pub const SECOND: Ticks = 8;
+
+/// A flow as one endpoint sees it: both directions at one veth share it, no two veths do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FlowKey {
+    pub endpoint: u32,
+    /// Host byte order, as are all ports here. For ICMP echo the identifier.
+    pub local_port: u16,
+    /// For ICMP echo 1 where the local end asks, 0 where it is asked.
+    pub remote_port: u16,
+    pub remote: Address,
+    pub protocol: u8,
+    /// Index of the local address: 0 IPv4, 1 IPv6.
+    pub local: u8,
+    pub _zero: u16,
+}
+
+super::layout!(FlowKey, 28;
+    endpoint @ 0 => u32, local_port @ 4 => u16, remote_port @ 6 => u16, remote @ 8 => Address,
+    protocol @ 24 => u8, local @ 25 => u8, _zero @ 26 => u16);
+
+/// An allowed flow, or the tombstone of one that was cut.
+///
+/// The words are cells because a map's values are changed in place, by whichever CPU has a packet of the flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowEntry {
+    /// The epoch that the flow was last judged in.
+    pub epoch: Cell<u64>,
+    /// A [`FlowState`].
+    pub state: Cell<u64>,
+}
+
+const _: () = assert!(core::mem::size_of::<FlowEntry>() == 16);
+
+/// The state word of a flow: bits 0–31 expiry in [`Ticks`], 32 and up flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct FlowState(pub u64);
+
+impl FlowState {
+    /// The pod opened the flow.
+    pub const BY_POD: u64 = 1 << 32;
+    /// The other end did. Both are set where nobody can tell: then both directions must allow.
+    pub const BY_PEER: u64 = 1 << 33;
+    /// Cut: judged at every packet until policy allows again, a SYN comes, or it expires.
+    pub const TOMBSTONE: u64 = 1 << 34;
+    /// The side that did not open it has answered.
+    pub const ANSWERED: u64 = 1 << 35;
+    /// A FIN from the pod, from the other end; a RST sets both.
+    pub const FIN_BY_POD: u64 = 1 << 36;
+    pub const FIN_BY_PEER: u64 = 1 << 37;
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(expires: Ticks, flags: u64) -> Self {
+        Self(expires as u64 | flags)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn expires(self) -> Ticks {
+        self.0 as u32
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn flags(self) -> u64 {
+        self.0 & !0xffff_ffff
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+}
+
+/// A datagram whose first fragment was seen at an endpoint, in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FragmentKey {
+    pub endpoint: u32,
+    /// The identification field (16 bits in IPv4, 32 in IPv6), host byte order.
+    pub id: u32,
+    pub remote: Address,
+    pub protocol: u8,
+    /// [`super::Direction`] as a number.
+    pub direction: u8,
+    /// Index of the local address, as in [`FlowKey`].
+    pub local: u8,
+    pub _zero: u8,
+}
+
+super::layout!(FragmentKey, 28;
+    endpoint @ 0 => u32, id @ 4 => u32, remote @ 8 => Address, protocol @ 24 => u8, direction @ 25 => u8,
+    local @ 26 => u8, _zero @ 27 => u8);
+
+/// What the later fragments need from the first one, as one word:
+/// bits 0–31 expiry in [`Ticks`], 32–47 source port, 48–63 destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct FragmentPorts(pub u64);
+
+impl FragmentPorts {
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(expires: Ticks, source: u16, destination: u16) -> Self {
+        Self(expires as u64 | (source as u64) << 32 | (destination as u64) << 48)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn expires(self) -> Ticks {
+        self.0 as u32
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn source(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}

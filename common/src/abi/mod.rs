@@ -1,0 +1,40 @@
+//! The layout of every BPF map: plain structs without padding, written by the agent and read by the programs.
+//!
+//! Numbers are in host byte order unless a field says otherwise; addresses are in network byte order.
+//! A change of any layout, of a map's key, or of what a field means raises [`VERSION`], which names the
+//! folder that the maps are pinned in.
+
+mod counters;
+mod endpoint;
+mod event;
+mod flow;
+mod peer;
+mod reason;
+mod rules;
+
+pub use counters::{Counter, DropKey, Traffic};
+pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings};
+pub use event::Event;
+pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, SECOND, Ticks};
+pub use peer::{Address, Peer, PeerKind, TenantId};
+pub use reason::{AllowReason, Direction, DropReason};
+pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
+
+/// Version of everything in this module. Maps of different versions never share a pin folder.
+pub const VERSION: u32 = 1;
+
+/// Asserts at compile time that a struct has no padding, and that its fields lie where the other side
+/// expects them: `layout!(Type, size; field @ offset: Type, …)`.
+macro_rules! layout {
+    ($type:ty, $size:expr; $($field:ident @ $offset:expr => $field_type:ty),+ $(,)?) => {
+        const _: () = {
+            assert!(core::mem::size_of::<$type>() == $size);
+            assert!(0 $(+ core::mem::size_of::<$field_type>())+ == $size, "padding");
+            $(assert!(core::mem::offset_of!($type, $field) == $offset);)+
+        };
+        // SAFETY: `repr(C)`, without padding (asserted above), and every bit pattern is a value.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $type {}
+    };
+}
+use layout;

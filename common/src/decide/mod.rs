@@ -1,0 +1,5 @@
+//! Flow and tables to verdict.
+
+mod judge;
+
+pub use judge::{Judgement, Question, Rules, Verdict, judge};

@@ -1,0 +1,1 @@
+//! Flow and tables to verdict.

@@ -1,0 +1,9 @@
+//! The pure part of Bulkhead: what a cluster says (`model`), what the kernel should hold because of it
+//! (`compile`), the operations that lead there (`plan`), and questions about it (`ask`).
+//!
+//! No I/O: this crate may not depend on kube, aya or tokio.
+
+pub mod ask;
+pub mod compile;
+pub mod model;
+pub mod plan;

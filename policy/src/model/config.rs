@@ -1,0 +1,57 @@
+//! The part of the configuration (CONTRACT.md §2) that judgement depends on.
+
+pub use common::abi::Mode as Isolation;
+use ipnet::IpNet;
+
+/// Validated configuration. `ipnet` lists are empty where the world decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub mode: Isolation,
+    pub untenanted: Untenanted,
+    /// The first source that gives a namespace a tenant wins.
+    pub sources: Vec<TenantSource>,
+    pub unknown_endpoints: UnknownEndpoints,
+    /// Tunnel packets from a pod to a node's address are judged like any other.
+    pub allow_tunnels: bool,
+    pub pod_cidrs: Vec<IpNet>,
+    pub service_cidrs: Vec<IpNet>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Isolation::Baseline,
+            untenanted: Untenanted::Platform,
+            sources: vec![TenantSource::Capsule],
+            unknown_endpoints: UnknownEndpoints::Drop,
+            allow_tunnels: false,
+            pod_cidrs: Vec::new(),
+            service_cidrs: Vec::new(),
+        }
+    }
+}
+
+/// What a namespace without a tenant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untenanted {
+    /// The platform's own: reaches tenants and is reached.
+    Platform,
+    /// A tenant of its own.
+    Isolated,
+}
+
+/// Where a namespace's (or, for `PodLabel`, a pod's) tenant is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantSource {
+    Capsule,
+    NamespaceLabel(String),
+    NamespaceAnnotation(String),
+    PodLabel(String),
+}
+
+/// What happens at a pod's veth whose pod is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownEndpoints {
+    Drop,
+    Allow,
+}

@@ -1,0 +1,15 @@
+//! What a cluster says, reduced to the fields that policy uses. Everything here has been validated by whoever
+//! read it (the agent's `ingest`): there are no raw strings left that could fail to parse.
+
+mod config;
+mod network_policy;
+mod objects;
+mod selector;
+pub mod tenants;
+mod world;
+
+pub use config::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
+pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
+pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
+pub use selector::{Labels, Operator, Requirement, Selector};
+pub use world::{ObjectRef, RuleIndex, World};

@@ -1,0 +1,53 @@
+//! The whole world that policy is compiled from.
+
+use std::collections::BTreeMap;
+
+use super::{CapsuleTenant, Namespace, NetworkPolicy, Node, Pod, PodKey};
+
+/// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    pub namespaces: BTreeMap<String, Namespace>,
+    pub nodes: BTreeMap<String, Node>,
+    pub pods: BTreeMap<PodKey, Pod>,
+    pub tenants: BTreeMap<String, CapsuleTenant>,
+    /// By namespace and name.
+    pub network_policies: BTreeMap<(String, String), NetworkPolicy>,
+}
+
+/// What decided a verdict, as people read it (CONTRACT.md §4, `rules`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectRef {
+    /// `networkpolicy/NS/NAME` or `networkpolicy/NS/NAME ingress[0]`.
+    NetworkPolicy { namespace: String, name: String, rule: Option<RuleIndex> },
+    /// `clusternetworkpolicy/NAME egress[1]`.
+    ClusterNetworkPolicy { name: String, rule: RuleIndex },
+    /// `tenancy/TENANT`.
+    Tenancy { tenant: String },
+}
+
+/// A rule of a policy: its direction and its place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleIndex {
+    pub direction: common::abi::Direction,
+    pub index: usize,
+}
+
+impl std::fmt::Display for RuleIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]", self.direction.name(), self.index)
+    }
+}
+
+impl std::fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NetworkPolicy { namespace, name, rule: None } => write!(f, "networkpolicy/{namespace}/{name}"),
+            Self::NetworkPolicy { namespace, name, rule: Some(rule) } => {
+                write!(f, "networkpolicy/{namespace}/{name} {rule}")
+            }
+            Self::ClusterNetworkPolicy { name, rule } => write!(f, "clusternetworkpolicy/{name} {rule}"),
+            Self::Tenancy { tenant } => write!(f, "tenancy/{tenant}"),
+        }
+    }
+}
