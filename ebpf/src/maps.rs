@@ -1,0 +1,96 @@
+//! Every map of the datapath: its kind, key, value and default capacity.
+//!
+//! The agent creates the maps from these definitions, pins them in a folder named by
+//! `common::abi::VERSION`, and may raise the capacities (its `MapCapacities`).
+//!
+//! Maps that policy writes and that can grow large are not preallocated: empty they cost next to nothing,
+//! and what a packet reads of them is one aligned word that is copied at once.
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+};
+use common::abi::{Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, Settings, Traffic};
+
+/// Fixed when the programs are loaded.
+#[unsafe(no_mangle)]
+pub static SETTINGS: Global<Settings> =
+    Global::new(Settings { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000 });
+
+/// Raised whenever an earlier allow may no longer hold.
+#[map]
+pub static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
+
+/// `common::abi::Interface` words, by interface index modulo 4096.
+#[map]
+pub static SLOT: Array<u64> = Array::with_max_entries(4096, 0);
+
+/// The same for an interface whose place in `SLOT` is taken.
+#[map]
+pub static SLOT_OVERFLOW: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+
+/// By slot.
+#[map]
+pub static ENDPOINT: Array<Endpoint> = Array::with_max_entries(1024, 0);
+
+/// By the index that `Endpoint::profile` names.
+#[map]
+pub static PROFILE: Array<Profile> = Array::with_max_entries(8192, 0);
+
+/// `common::abi::Peer` words by IPv4 address, network byte order.
+#[map]
+pub static PEER_V4: HashMap<u32, u64> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+
+/// The same by IPv6 address.
+#[map]
+pub static PEER_V6: HashMap<[u32; 4], u64> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+
+/// `common::abi::Peer` words by IPv4 prefix.
+#[map]
+pub static RANGE_V4: LpmTrie<u32, u64> = LpmTrie::with_max_entries(131_072, 0);
+
+/// The same by IPv6 prefix.
+#[map]
+pub static RANGE_V6: LpmTrie<[u32; 4], u64> = LpmTrie::with_max_entries(131_072, 0);
+
+/// `common::abi::ProgramRef` words: which program a set has for a peer.
+#[map]
+pub static RULE: HashMap<RuleKey, u64> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
+
+/// The rows of all programs.
+#[map]
+pub static PORT: Array<PortRow> = Array::with_max_entries(262_144, 0);
+
+/// The two words of a `common::abi::FlowEntry`, epoch and state.
+#[map]
+pub static FLOW: LruHashMap<FlowKey, [u64; 2]> = LruHashMap::with_max_entries(262_144, 0);
+
+/// `common::abi::FragmentPorts` words.
+#[map]
+pub static FRAGMENT: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// The overflow rows (`DropKey::overflow`) exist from the start.
+#[map]
+pub static DROPS: PerCpuHashMap<DropKey, Traffic> = PerCpuHashMap::with_max_entries(8192, 0);
+
+/// By direction.
+#[map]
+pub static FORWARDED: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(2, 0);
+
+/// By `common::abi::Counter`.
+#[map]
+pub static COUNTER: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+
+/// The token bucket of the events' rate limit.
+#[map]
+pub static BUDGET: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// `common::abi::Event` entries.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+
+/// What a number stands for: kind and number to a digest. No program reads it; a restarted agent does.
+#[map]
+pub static IDS: HashMap<[u32; 2], [u8; 16]> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
