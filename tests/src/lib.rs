@@ -1,1 +1,3 @@
+//! What the tests on a real kernel share.
 
+pub mod netns;

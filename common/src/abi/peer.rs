@@ -76,9 +76,7 @@ impl Address {
             self.words[2].to_ne_bytes(),
             self.words[3].to_ne_bytes(),
         ];
-        [
-            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3],
-        ]
+        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3]]
     }
 }
 
@@ -94,11 +92,7 @@ impl From<core::net::IpAddr> for Address {
 impl From<Address> for core::net::IpAddr {
     fn from(address: Address) -> Self {
         let octets = address.octets();
-        if address.is_v4() {
-            Self::from([octets[12], octets[13], octets[14], octets[15]])
-        } else {
-            Self::from(octets)
-        }
+        if address.is_v4() { Self::from([octets[12], octets[13], octets[14], octets[15]]) } else { Self::from(octets) }
     }
 }
 

@@ -1,0 +1,5 @@
+//! The machine's network: namespaces.
+
+mod netns;
+
+pub use netns::NetNs;

@@ -1,0 +1,60 @@
+//! Network namespaces: made, entered, left and removed without moving anybody else.
+
+use std::fs;
+
+use agent::net::NetNs;
+use tests::netns::{TestNetNs, require_root, unique};
+
+fn here() -> std::path::PathBuf {
+    fs::read_link("/proc/thread-self/ns/net").expect("this thread's namespace")
+}
+
+#[test]
+fn work_runs_inside_and_the_caller_stays_outside() {
+    let ns = TestNetNs::new("in");
+    let outside = here();
+    let inside = ns.run(here).expect("enter");
+    assert_ne!(inside, outside);
+    assert_eq!(inside, ns.run(here).expect("enter again"), "the same namespace each time");
+    assert_eq!(here(), outside);
+}
+
+#[test]
+fn a_process_started_inside_is_inside() {
+    let ns = TestNetNs::new("proc");
+    let said = ns.command("readlink", "/proc/self/ns/net");
+    assert_eq!(said.trim(), ns.run(here).expect("enter").to_string_lossy());
+}
+
+#[test]
+fn a_taken_name_is_refused_and_stays() {
+    let ns = TestNetNs::new("dup");
+    let error = NetNs::create(ns.name()).expect_err("the name is taken");
+    assert!(format!("{error:#}").contains(ns.name()), "{error:#}");
+    NetNs::named(ns.name()).expect("still there");
+}
+
+#[test]
+fn names_that_are_no_file_names_are_refused() {
+    for name in ["", ".", "..", "a/b"] {
+        NetNs::create(name).expect_err(name);
+    }
+}
+
+#[test]
+fn deleting_twice_and_deleting_half_a_name_is_fine() {
+    require_root();
+    let name = unique("del");
+    NetNs::create(&name).expect("create").delete().expect("delete");
+    NetNs::delete_named(&name).expect("again");
+    fs::write(format!("/run/netns/{name}"), "").expect("what a crash in the middle leaves");
+    NetNs::delete_named(&name).expect("half a name");
+    assert!(!std::path::Path::new(&format!("/run/netns/{name}")).exists());
+}
+
+#[test]
+fn a_panic_inside_is_passed_on() {
+    let ns = TestNetNs::new("panic");
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ns.run(|| panic!("on purpose"))));
+    assert!(caught.is_err());
+}
