@@ -77,6 +77,7 @@ impl NetNs {
     /// The namespace cannot be entered.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         on_fresh_thread(|| {
+            #[allow(clippy::disallowed_methods, reason = "this is the module that may")]
             setns(&self.file, CloneFlags::CLONE_NEWNET)?;
             Ok::<T, nix::Error>(work())
         })

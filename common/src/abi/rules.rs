@@ -27,7 +27,6 @@ impl RuleKey {
     }
 
     /// The identity, or the class.
-    #[must_use]
     pub const fn split(&self) -> Result<u32, u32> {
         if self.peer & Self::CLASS == 0 { Ok(self.peer) } else { Err(self.peer & !Self::CLASS) }
     }

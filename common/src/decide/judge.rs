@@ -73,17 +73,19 @@ fn consult<R: Rules>(rules: &R, set: &DirectionRules, question: Question) -> Opt
     let mut said = Said { admin: Ranked::NONE, lower: Ranked::NONE, admin_rule: 0, lower_rule: 0 };
     let (identity, class) = (question.peer.identity(), question.peer.class());
     let mut matched = false;
-    if set.flags & DirectionRules::IDENTITIES != 0 && identity != 0 {
-        if let Some(program) = rules.rule(&RuleKey::identity(set.set, identity)) {
-            matched = true;
-            said.hear(search(rules, program, question.port)?);
-        }
+    if set.flags & DirectionRules::IDENTITIES != 0
+        && identity != 0
+        && let Some(program) = rules.rule(&RuleKey::identity(set.set, identity))
+    {
+        matched = true;
+        said.hear(search(rules, program, question.port)?);
     }
-    if set.flags & DirectionRules::CLASSES != 0 && class != 0 {
-        if let Some(program) = rules.rule(&RuleKey::class(set.set, class)) {
-            matched = true;
-            said.hear(search(rules, program, question.port)?);
-        }
+    if set.flags & DirectionRules::CLASSES != 0
+        && class != 0
+        && let Some(program) = rules.rule(&RuleKey::class(set.set, class))
+    {
+        matched = true;
+        said.hear(search(rules, program, question.port)?);
     }
     if !matched && set.none.rows() != 0 {
         said.hear(search(rules, set.none, question.port)?);
@@ -140,7 +142,7 @@ fn weigh(profile: &Profile, question: Question, said: &Said) -> Judgement {
     let foreign = foreign(profile.tenant, question.peer);
     let mode = profile.mode();
     match (mode, foreign) {
-        (Mode::Strict, Some(reason)) => return Judgement::new(Verdict::Drop(reason), 0),
+        (Mode::Strict, Some(reason)) => Judgement::new(Verdict::Drop(reason), 0),
         (Mode::Audit, Some(reason)) => {
             let mut judgement = lower(said, question, None);
             judgement.audited = Some(reason);
