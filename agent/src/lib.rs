@@ -1,3 +1,5 @@
-//! The parts of the `bulkhead` binary: all of its I/O.
+//! All of Bulkhead that does I/O, a module for each concern.
 
+pub mod cli;
+pub mod config;
 pub mod net;

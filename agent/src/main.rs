@@ -1,1 +1,5 @@
-fn main() {}
+//! The `bulkhead` binary.
+
+fn main() -> std::process::ExitCode {
+    agent::cli::main()
+}

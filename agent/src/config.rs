@@ -1,0 +1,267 @@
+//! The configuration file (CONTRACT.md §2): the same for the agent on a node, the lab and the questions.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use ipnet::IpNet;
+use policy::model::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
+use serde::{Deserialize, Deserializer, de};
+
+/// A whole configuration; the defaults where there is no file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What judgement depends on.
+    pub policy: Config,
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// The file cannot be read, is no YAML, or has a field or value that is not known: the message names the file,
+/// the field and what it may be.
+pub fn read(path: &Path) -> anyhow::Result<Settings> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+    parse(&text).with_context(|| format!("configuration file {}", path.display()))
+}
+
+/// `off`, `audit`, `baseline` or `strict`.
+#[must_use]
+pub fn parse_mode(text: &str) -> Option<Isolation> {
+    [Isolation::Off, Isolation::Audit, Isolation::Baseline, Isolation::Strict]
+        .into_iter()
+        .find(|mode| mode.name() == text)
+}
+
+fn parse(text: &str) -> anyhow::Result<Settings> {
+    let value: serde_yaml_ng::Value =
+        serde_yaml_ng::from_str(text).map_err(|error| anyhow!("not valid YAML: {error}"))?;
+    if value.is_null() {
+        return Ok(Settings::default());
+    }
+    let file: File =
+        serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
+            "." => anyhow!("{}", error.inner()),
+            field => anyhow!("{field}: {}", error.inner()),
+        })?;
+    Ok(file.into())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping of tenancy, endpoints, cluster")]
+struct File {
+    tenancy: Tenancy,
+    endpoints: Endpoints,
+    cluster: Cluster,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Tenancy {
+    #[serde(deserialize_with = "mode")]
+    mode: Isolation,
+    untenanted: UntenantedName,
+    sources: Vec<Source>,
+}
+
+impl Default for Tenancy {
+    fn default() -> Self {
+        Self { mode: Isolation::Baseline, untenanted: UntenantedName::Platform, sources: vec![Source::capsule()] }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum UntenantedName {
+    Platform,
+    Isolated,
+}
+
+/// One entry of `sources`: exactly one of its fields.
+#[derive(Deserialize)]
+#[serde(try_from = "SourceFields")]
+struct Source(TenantSource);
+
+impl Source {
+    const fn capsule() -> Self {
+        Self(TenantSource::Capsule)
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct SourceFields {
+    capsule: Option<Capsule>,
+    namespace_label: Option<String>,
+    namespace_annotation: Option<String>,
+    pod_label: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Capsule {}
+
+impl TryFrom<SourceFields> for Source {
+    type Error = &'static str;
+
+    fn try_from(fields: SourceFields) -> Result<Self, Self::Error> {
+        match fields {
+            SourceFields {
+                capsule: Some(Capsule {}),
+                namespace_label: None,
+                namespace_annotation: None,
+                pod_label: None,
+            } => Ok(Self(TenantSource::Capsule)),
+            SourceFields { capsule: None, namespace_label: Some(key), namespace_annotation: None, pod_label: None } => {
+                Ok(Self(TenantSource::NamespaceLabel(key)))
+            }
+            SourceFields { capsule: None, namespace_label: None, namespace_annotation: Some(key), pod_label: None } => {
+                Ok(Self(TenantSource::NamespaceAnnotation(key)))
+            }
+            SourceFields { capsule: None, namespace_label: None, namespace_annotation: None, pod_label: Some(key) } => {
+                Ok(Self(TenantSource::PodLabel(key)))
+            }
+            _ => Err("a source is exactly one of `capsule: {}`, `namespaceLabel: KEY`, `namespaceAnnotation: KEY`, \
+                      `podLabel: KEY`"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Endpoints {
+    unknown: Fate,
+    tunnels: Fate,
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self { unknown: Fate::Drop, tunnels: Fate::Drop }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+enum Fate {
+    Drop,
+    Allow,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Cluster {
+    #[serde(rename = "podCIDRs", deserialize_with = "ranges")]
+    pod_cidrs: Vec<IpNet>,
+    #[serde(rename = "serviceCIDRs", deserialize_with = "ranges")]
+    service_cidrs: Vec<IpNet>,
+}
+
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Isolation, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_mode(&text)
+        .ok_or_else(|| de::Error::custom(format!("unknown mode `{text}`, use one of off, audit, baseline, strict")))
+}
+
+fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| range(text).map_err(de::Error::custom)).collect()
+}
+
+fn range(text: &str) -> Result<IpNet, String> {
+    let net: IpNet = text.parse().map_err(|_| format!("`{text}` is no range, write it like 10.244.0.0/16"))?;
+    if net != net.trunc() {
+        return Err(format!("`{text}` has bits set beyond its prefix, write {}", net.trunc()));
+    }
+    Ok(net)
+}
+
+impl From<File> for Settings {
+    fn from(file: File) -> Self {
+        let File { tenancy, endpoints, cluster } = file;
+        Self {
+            policy: Config {
+                mode: tenancy.mode,
+                untenanted: match tenancy.untenanted {
+                    UntenantedName::Platform => Untenanted::Platform,
+                    UntenantedName::Isolated => Untenanted::Isolated,
+                },
+                sources: tenancy.sources.into_iter().map(|Source(source)| source).collect(),
+                unknown_endpoints: match endpoints.unknown {
+                    Fate::Drop => UnknownEndpoints::Drop,
+                    Fate::Allow => UnknownEndpoints::Allow,
+                },
+                allow_tunnels: endpoints.tunnels == Fate::Allow,
+                pod_cidrs: cluster.pod_cidrs,
+                service_cidrs: cluster.service_cidrs,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        for text in ["", "# nothing\n", "{}", "tenancy: {}"] {
+            assert_eq!(parse(text).unwrap(), Settings::default(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let settings = parse(
+            "tenancy:
+  mode: off
+  untenanted: isolated
+  sources:
+    - capsule: {}
+    - namespaceLabel: example.com/team
+    - namespaceAnnotation: field.cattle.io/projectId
+    - podLabel: vcluster.loft.sh/managed-by
+endpoints: {unknown: allow, tunnels: allow}
+cluster:
+  podCIDRs: [10.0.0.0/8]
+  serviceCIDRs: ['fd00::/108']
+",
+        )
+        .unwrap();
+        assert_eq!(
+            settings.policy,
+            Config {
+                mode: Isolation::Off,
+                untenanted: Untenanted::Isolated,
+                sources: vec![
+                    TenantSource::Capsule,
+                    TenantSource::NamespaceLabel("example.com/team".to_owned()),
+                    TenantSource::NamespaceAnnotation("field.cattle.io/projectId".to_owned()),
+                    TenantSource::PodLabel("vcluster.loft.sh/managed-by".to_owned()),
+                ],
+                unknown_endpoints: UnknownEndpoints::Allow,
+                allow_tunnels: true,
+                pod_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
+                service_cidrs: vec!["fd00::/108".parse().unwrap()],
+            }
+        );
+    }
+
+    #[test]
+    fn errors_name_the_field_and_the_remedy() {
+        for (text, error) in [
+            (
+                "tenancy: {mod: off}",
+                "tenancy.mod: unknown field `mod`, expected one of `mode`, `untenanted`, `sources`",
+            ),
+            ("tenancy: {mode: hard}", "tenancy.mode: unknown mode `hard`, use one of off, audit, baseline, strict"),
+            ("tenancy: {sources: [{}]}", "tenancy.sources[0]: a source is exactly one of"),
+            ("cluster: {podCIDRs: [10.0.0.1/8]}", "cluster.podCIDRs: `10.0.0.1/8` has bits set beyond its prefix"),
+            ("endpoints: {unknown: keep}", "endpoints.unknown: unknown variant `keep`, expected `drop` or `allow`"),
+            ("tenancy: {}\ntenancy: {}", "not valid YAML: duplicate entry with key \"tenancy\""),
+            ("[]", "a mapping of tenancy, endpoints, cluster"),
+        ] {
+            let got = parse(text).unwrap_err().to_string();
+            assert!(got.contains(error), "{text}: {got}");
+        }
+    }
+}
