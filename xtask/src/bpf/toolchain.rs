@@ -131,7 +131,10 @@ impl Compiler {
     }
 
     /// The clippy that belongs to this compiler.
-    pub(super) fn clippy(self) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// One line: it is missing, and how to get it.
+    pub fn clippy(self) -> Result<PathBuf> {
         match self {
             Self::Nightly => match output_of("rustup", ["which", "--toolchain", "nightly", "clippy-driver"]) {
                 Some(path) => Ok(path.into()),
