@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -106,6 +107,12 @@ impl NetNs {
         let plain = !name.is_empty() && name != "." && name != ".." && !name.contains('/');
         anyhow::ensure!(plain, "{name:?} cannot name a network namespace: use letters, digits and dashes");
         Ok(Path::new(FOLDER).join(name))
+    }
+}
+
+impl AsFd for NetNs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
