@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod kernel;
 pub mod lab;
 pub mod net;

@@ -1,4 +1,5 @@
 //! What the tests on a real kernel share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+pub mod datapath;
 pub mod netns;

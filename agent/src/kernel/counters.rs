@@ -1,0 +1,105 @@
+//! Counters of the programs, summed over the CPUs, and how full the maps are.
+
+use anyhow::{Context, Result};
+use aya::Pod;
+use aya::maps::{IterableMap, MapError, MapKeys, PerCpuValues};
+use common::abi::{Counter, Direction, DropKey, DropReason, Traffic};
+
+use super::Maps;
+
+/// How much of a hash map is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapUsage {
+    pub map: &'static str,
+    pub entries: usize,
+    pub capacity: u32,
+}
+
+impl Maps {
+    /// What was dropped, and what tenancy in audit mode would have dropped. Rows of zeros are left out.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn drops(&self) -> Result<Vec<(DropKey, Traffic)>> {
+        let mut drops = Vec::new();
+        for row in self.drops.iter() {
+            let (key, values) = row.context("cannot read the map DROPS")?;
+            let sum = traffic(&values);
+            if sum.packets != 0 {
+                drops.push((key, sum));
+            }
+        }
+        Ok(drops)
+    }
+
+    /// What passed in one direction.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn forwarded(&self, direction: Direction) -> Result<Traffic> {
+        let values = self.forwarded.get(&(direction as u32), 0).context("cannot read the map FORWARDED")?;
+        Ok(traffic(&values))
+    }
+
+    /// # Errors
+    /// The map cannot be read.
+    pub fn counter(&self, counter: Counter) -> Result<u64> {
+        let values = self.counter.get(&(counter as u32), 0).context("cannot read the map COUNTER")?;
+        Ok(values.iter().sum())
+    }
+
+    /// How full the hash maps are. Counts keys one by one: for a scrape, not for a packet.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn usage(&self) -> Result<Vec<MapUsage>> {
+        Ok(vec![
+            usage("SLOT_OVERFLOW", &self.slot_overflow, self.slot_overflow.keys())?,
+            usage("PEER_V4", &self.peer_v4, self.peer_v4.keys())?,
+            usage("PEER_V6", &self.peer_v6, self.peer_v6.keys())?,
+            usage("RANGE_V4", &self.range_v4, self.range_v4.keys())?,
+            usage("RANGE_V6", &self.range_v6, self.range_v6.keys())?,
+            usage("RULE", &self.rule, self.rule.keys())?,
+            usage("FLOW", &self.flow, self.flow.keys())?,
+            usage("DROPS", &self.drops, self.drops.keys())?,
+            usage("IDS", &self.ids, self.ids.keys())?,
+        ])
+    }
+
+    /// Rows for what finds no room in `DROPS` must be there before it is full.
+    pub(super) fn prepare_counters(&mut self) -> Result<()> {
+        const NO_OVERWRITE: u64 = 1;
+        let nothing = || -> Result<_> {
+            let cpus = aya::util::nr_cpus().map_err(|(file, error)| anyhow::anyhow!("cannot read {file}: {error}"))?;
+            PerCpuValues::try_from(vec![Traffic::default(); cpus]).context("cannot count the CPUs")
+        };
+        for direction in Direction::ALL {
+            for (reason, audited) in DropReason::ALL.iter().flat_map(|&reason| [(reason, 0), (reason, 1)]) {
+                let key = DropKey::overflow(direction, reason as u8, audited);
+                match self.drops.insert(key, nothing()?, NO_OVERWRITE) {
+                    Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
+                    inserted => inserted.context("cannot write the map DROPS")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn usage<K: Pod, V>(name: &'static str, map: &impl IterableMap<K, V>, keys: MapKeys<'_, K>) -> Result<MapUsage> {
+    let read = || format!("cannot read the map {name}");
+    let capacity = map.map().info().with_context(read)?.max_entries();
+    let mut entries = 0;
+    for key in keys {
+        key.with_context(read)?;
+        entries += 1;
+    }
+    Ok(MapUsage { map: name, entries, capacity })
+}
+
+fn traffic(values: &PerCpuValues<Traffic>) -> Traffic {
+    values.iter().fold(Traffic::default(), |sum, one| Traffic {
+        packets: sum.packets + one.packets,
+        bytes: sum.bytes + one.bytes,
+    })
+}

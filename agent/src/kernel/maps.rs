@@ -1,0 +1,79 @@
+//! Typed handles on the pinned maps.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use common::abi::{DropKey, Endpoint, FlowKey, PortRow, Profile, RuleKey, Traffic};
+
+use super::{MapCapacities, Pins, object};
+
+/// The maps of a datapath. Opening them needs none of its programs, so any process may look, or apply a plan.
+#[derive(Debug)]
+pub struct Maps {
+    pub(super) epoch: Array<MapData, u64>,
+    pub(super) slot: Array<MapData, u64>,
+    pub(super) slot_overflow: HashMap<MapData, u32, u64>,
+    pub(super) endpoint: Array<MapData, Endpoint>,
+    pub(super) profile: Array<MapData, Profile>,
+    pub(super) peer_v4: HashMap<MapData, u32, u64>,
+    pub(super) peer_v6: HashMap<MapData, [u32; 4], u64>,
+    pub(super) range_v4: LpmTrie<MapData, u32, u64>,
+    pub(super) range_v6: LpmTrie<MapData, [u32; 4], u64>,
+    pub(super) rule: HashMap<MapData, RuleKey, u64>,
+    pub(super) port: Array<MapData, PortRow>,
+    pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
+    pub(super) drops: PerCpuHashMap<MapData, DropKey, Traffic>,
+    pub(super) forwarded: PerCpuArray<MapData, Traffic>,
+    pub(super) counter: PerCpuArray<MapData, u64>,
+    pub(super) ids: HashMap<MapData, [u32; 2], [u8; 16]>,
+}
+
+impl Maps {
+    /// Opens the maps of a datapath that has been set up, after checking that they are what this version expects.
+    ///
+    /// # Errors
+    /// There is no such datapath, or it is another version's.
+    pub fn open(pins: &Pins, capacities: &MapCapacities) -> Result<Self> {
+        for definition in object::definitions(capacities)? {
+            definition.check(&pins.maps().join(&definition.name), pins, capacities)?;
+        }
+        Self::collect(|name| pinned(&pins.maps().join(name)))
+    }
+
+    pub(super) fn collect(mut source: impl FnMut(&str) -> Result<Map>) -> Result<Self> {
+        let source = &mut source;
+        Ok(Self {
+            epoch: typed(source, "EPOCH")?,
+            slot: typed(source, "SLOT")?,
+            slot_overflow: typed(source, "SLOT_OVERFLOW")?,
+            endpoint: typed(source, "ENDPOINT")?,
+            profile: typed(source, "PROFILE")?,
+            peer_v4: typed(source, "PEER_V4")?,
+            peer_v6: typed(source, "PEER_V6")?,
+            range_v4: typed(source, "RANGE_V4")?,
+            range_v6: typed(source, "RANGE_V6")?,
+            rule: typed(source, "RULE")?,
+            port: typed(source, "PORT")?,
+            flow: typed(source, "FLOW")?,
+            drops: typed(source, "DROPS")?,
+            forwarded: typed(source, "FORWARDED")?,
+            counter: typed(source, "COUNTER")?,
+            ids: typed(source, "IDS")?,
+        })
+    }
+}
+
+/// A pinned map as whatever kind it is.
+pub(crate) fn pinned(pin: &Path) -> Result<Map> {
+    let data = MapData::from_pin(pin).with_context(|| format!("cannot open the pinned map {}", pin.display()))?;
+    Map::from_map_data(data).with_context(|| format!("cannot use the pinned map {}", pin.display()))
+}
+
+fn typed<T>(source: &mut impl FnMut(&str) -> Result<Map>, name: &str) -> Result<T>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    source(name)?.try_into().map_err(|error| anyhow!("the map {name} is not what this version expects: {error}"))
+}

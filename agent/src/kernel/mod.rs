@@ -1,0 +1,152 @@
+//! The datapath in the kernel: programs at the hooks of veths, and the maps that tell them what to do.
+//!
+//! `open` brings programs and maps up under a folder of pins, `attach` puts the programs on a veth. What is pinned
+//! outlives the process: with nobody here, everything attached keeps enforcing.
+
+mod clock;
+mod counters;
+mod flows;
+mod links;
+mod maps;
+mod object;
+mod observe;
+mod pins;
+mod require;
+mod test_run;
+
+use anyhow::{Context, Result};
+use aya::programs::SchedClassifier;
+use aya::{Btf, Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+pub use clock::now_ticks;
+use common::abi::{Direction, Settings};
+pub use counters::MapUsage;
+use links::Hook;
+pub use links::{Attachment, destroy};
+pub use maps::Maps;
+pub use object::MapCapacities;
+pub use pins::Pins;
+pub use test_run::{Frame, TestRun};
+
+/// How much the programs say through aya-log, a tool for their developers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LogLevel {
+    #[default]
+    Off = 0,
+    Error = 1,
+    Warn = 2,
+    Info = 3,
+    Debug = 4,
+    Trace = 5,
+}
+
+/// What is fixed for as long as a [`Datapath`] lives.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub settings: Settings,
+    pub capacities: MapCapacities,
+    pub attachment: Attachment,
+    pub log_level: LogLevel,
+}
+
+/// A datapath with its programs loaded. Dropping it detaches nothing.
+#[derive(Debug)]
+pub struct Datapath {
+    pub maps: Maps,
+    pins: Pins,
+    programs: Programs,
+    hook: Hook,
+    fresh: bool,
+}
+
+impl Datapath {
+    /// Loads the programs; creates and pins the maps, or takes over those that are pinned already.
+    ///
+    /// Veths that are attached keep their old programs until [`Datapath::swap_links`] or [`Datapath::attach`]: where
+    /// the maps are new they should be filled first. Call it in the node's network namespace.
+    ///
+    /// # Errors
+    /// One sentence: what the machine lacks, or which pinned map differs, and the remedy. Nothing has changed then.
+    pub fn open(pins: &Pins, options: &Options) -> Result<Self> {
+        require::check()?;
+        let definitions = object::definitions(&options.capacities)?;
+        for definition in &definitions {
+            let pin = pins.maps().join(&definition.name);
+            if pin.exists() {
+                definition.check(&pin, pins, &options.capacities)?;
+            }
+        }
+        let fresh = !pins.maps().join("FLOW").exists();
+        pins.create()?;
+        let mut ebpf = load(pins, options, &definitions)?;
+        let mut maps =
+            Maps::collect(|name| ebpf.take_map(name).with_context(|| format!("no map {name} in the object")))?;
+        maps.prepare_counters()?;
+        let programs = Programs::load(ebpf)?;
+        Ok(Self { maps, pins: pins.clone(), programs, hook: links::probe(options.attachment)?, fresh })
+    }
+
+    #[must_use]
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// True where the maps were created by this call to `open`: no flow is known, and nothing has been applied.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Hands over what the programs log: each call of the result passes on what has been said since the last.
+    ///
+    /// # Errors
+    /// The programs were built without aya-log.
+    pub fn log(&mut self) -> Result<impl FnMut() + use<>> {
+        let mut logger = EbpfLogger::init(&mut self.programs.ebpf).context("the programs have nothing to log")?;
+        Ok(move || logger.flush())
+    }
+}
+
+fn load(pins: &Pins, options: &Options, definitions: &[object::Definition]) -> Result<Ebpf> {
+    let btf = Btf::from_sys_fs().context("the kernel's own types cannot be read")?;
+    let level = options.log_level as u8;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf)).override_global("SETTINGS", &options.settings, true);
+    loader.override_global("AYA_LOG_LEVEL", &level, false);
+    for definition in definitions {
+        loader.map_max_entries(&definition.name, definition.entries());
+        loader.map_pin_path(&definition.name, pins.maps().join(&definition.name));
+    }
+    loader.load(object::OBJECT).with_context(|| format!("cannot set up the maps in {}", pins.maps().display()))
+}
+
+/// The two programs, loaded.
+#[derive(Debug)]
+struct Programs {
+    ebpf: Ebpf,
+}
+
+impl Programs {
+    fn load(ebpf: Ebpf) -> Result<Self> {
+        let mut this = Self { ebpf };
+        for direction in Direction::ALL {
+            this.get(direction)?.load().with_context(|| format!("the kernel refuses {}", name(direction)))?;
+        }
+        Ok(this)
+    }
+
+    fn get(&mut self, direction: Direction) -> Result<&mut SchedClassifier> {
+        let name = name(direction);
+        let program = self.ebpf.program_mut(name).with_context(|| format!("no program {name} in the object"))?;
+        program.try_into().with_context(|| format!("the program {name} is no classifier"))
+    }
+}
+
+/// The entry point of a direction in the object.
+const fn name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "from_pod",
+        Direction::Ingress => "to_pod",
+    }
+}

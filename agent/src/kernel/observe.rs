@@ -1,0 +1,102 @@
+//! What the kernel holds, read back into ordinary maps.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use aya::Pod;
+use aya::maps::{Array, HashMap, MapData, MapError};
+use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey};
+use ipnet::IpNet;
+use policy::compile::Tables;
+
+use super::Maps;
+
+impl Maps {
+    /// The epoch that flows are stamped with.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn epoch(&self) -> Result<u64> {
+        self.epoch.get(&0, 0).context("cannot read the map EPOCH")
+    }
+
+    /// Everything that follows from policy. Nothing is skipped: a row that means nothing is an error.
+    ///
+    /// # Errors
+    /// A map cannot be read, or holds what no version of this agent wrote.
+    pub fn tables(&self) -> Result<Tables> {
+        Ok(Tables {
+            interfaces: self.interfaces()?,
+            endpoints: rows("ENDPOINT", &self.endpoint, |endpoint: &Endpoint| endpoint.id != 0)?,
+            profiles: rows("PROFILE", &self.profile, |profile: &Profile| profile.written != 0)?,
+            peers: self.peers()?,
+            ranges: self.ranges()?,
+            rules: self.rules()?,
+            ports: rows("PORT", &self.port, is_written)?,
+        })
+    }
+
+    fn interfaces(&self) -> Result<BTreeMap<u32, Interface>> {
+        let slots = rows("SLOT", &self.slot, |&word| word != 0)?;
+        let overflow = entries("SLOT_OVERFLOW", &self.slot_overflow)?;
+        let words = slots.into_values().chain(overflow.into_values()).map(Interface);
+        Ok(words.map(|interface| (interface.ifindex(), interface)).collect())
+    }
+
+    fn peers(&self) -> Result<BTreeMap<Address, Peer>> {
+        let v4 = entries("PEER_V4", &self.peer_v4)?;
+        let v6 = entries("PEER_V6", &self.peer_v6)?;
+        let v4 = v4.into_iter().map(|(word, peer)| (Address::v4(word.to_ne_bytes()), Peer(peer)));
+        let v6 = v6.into_iter().map(|(words, peer)| (Address { words }, Peer(peer)));
+        Ok(v4.chain(v6).collect())
+    }
+
+    fn ranges(&self) -> Result<BTreeMap<IpNet, Peer>> {
+        let mut ranges = BTreeMap::new();
+        for row in self.range_v4.iter() {
+            let (key, peer) = row.context("cannot read the map RANGE_V4")?;
+            let address = IpAddr::from(key.data().to_ne_bytes());
+            ranges.insert(range("RANGE_V4", address, key.prefix_len())?, Peer(peer));
+        }
+        for row in self.range_v6.iter() {
+            let (key, peer) = row.context("cannot read the map RANGE_V6")?;
+            let address = IpAddr::from(Address { words: key.data() }.octets());
+            ranges.insert(range("RANGE_V6", address, key.prefix_len())?, Peer(peer));
+        }
+        Ok(ranges)
+    }
+
+    fn rules(&self) -> Result<BTreeMap<RuleKey, ProgramRef>> {
+        let rules = entries("RULE", &self.rule)?;
+        Ok(rules.into_iter().map(|(key, program)| (key, ProgramRef(program))).collect())
+    }
+}
+
+/// The rows of an array that have been written.
+fn rows<V: Pod>(name: &str, map: &Array<MapData, V>, written: impl Fn(&V) -> bool) -> Result<BTreeMap<u32, V>> {
+    let mut rows = BTreeMap::new();
+    for index in 0..map.len() {
+        let row = map.get(&index, 0).with_context(|| format!("cannot read row {index} of the map {name}"))?;
+        if written(&row) {
+            rows.insert(index, row);
+        }
+    }
+    Ok(rows)
+}
+
+fn entries<K: Pod + Ord, V: Pod>(name: &str, map: &HashMap<MapData, K, V>) -> Result<BTreeMap<K, V>> {
+    let read: Result<_, MapError> = map.iter().collect();
+    read.with_context(|| format!("cannot read the map {name}"))
+}
+
+/// A row of zeros was never written: no program has a row that ends at protocol 0, port 0 and whose Admin verdict is
+/// to accept.
+fn is_written(row: &PortRow) -> bool {
+    row.last != 0 || row.admin.0 != 0 || row.lower.0 != 0
+}
+
+fn range(map: &str, address: IpAddr, prefix: u32) -> Result<IpNet> {
+    let prefix = u8::try_from(prefix).ok().and_then(|prefix| IpNet::new(address, prefix).ok());
+    prefix.with_context(|| format!("the map {map} holds {address} with a prefix that is too long"))
+}
