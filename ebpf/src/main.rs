@@ -1,22 +1,48 @@
-//! The programs at the two tc hooks of a pod's host veth.
+//! The programs at the two tc hooks of a pod's host veth: maps, entry points and adapters. What they decide is
+//! in `common`.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "the verifier checks what the compiler cannot: packet bounds and map values")]
 
 mod maps;
+mod packet;
+mod report;
+mod tables;
 
-use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use common::abi::Direction;
+use common::decide::{Verdict, decide};
+
+use maps::{HEAD, SEEN};
+use packet::Buffer;
+use tables::Maps;
 
 /// tc ingress of the host veth: what the pod sends.
 #[classifier]
-pub fn from_pod(_context: TcContext) -> i32 {
-    TC_ACT_UNSPEC
+pub fn from_pod(context: TcContext) -> i32 {
+    run(Direction::Egress, &context)
 }
 
 /// tc egress of the host veth: what is sent to the pod.
 #[classifier]
-pub fn to_pod(_context: TcContext) -> i32 {
-    TC_ACT_UNSPEC
+pub fn to_pod(context: TcContext) -> i32 {
+    run(Direction::Ingress, &context)
+}
+
+/// An allowed packet is left to the programs behind this one.
+#[inline(always)]
+fn run(direction: Direction, context: &TcContext) -> i32 {
+    let (Some(head), Some(seen)) = (HEAD.get_ptr_mut(0), SEEN.get_ptr_mut(0)) else { return TC_ACT_SHOT as i32 };
+    // SAFETY: this CPU's own values, in a program that no other of its kind interrupts.
+    let (head, seen) = unsafe { (&mut *head, &mut *seen) };
+    decide(direction, &Buffer::new(context, head), &Maps, seen);
+    report::report(direction, context.len(), seen);
+    match seen.outcome.verdict {
+        Verdict::Allow(_) => TC_ACT_UNSPEC,
+        Verdict::Drop(_) => TC_ACT_SHOT as i32,
+    }
 }
 
 #[panic_handler]

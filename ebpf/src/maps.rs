@@ -13,6 +13,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use common::abi::{Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, Settings, Traffic};
+use common::decide::Seen;
+use common::parse::Head;
 
 /// Fixed when the programs are loaded.
 #[unsafe(no_mangle)]
@@ -94,3 +96,11 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 /// What a number stands for: kind and number to a digest. No program reads it; a restarted agent does.
 #[map]
 pub static IDS: HashMap<[u32; 2], [u8; 16]> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
+
+/// The first bytes of the packet that a program is at; of no interest to the agent, like `SEEN`.
+#[map]
+pub static HEAD: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
+
+/// What a program has read of its packet.
+#[map]
+pub static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(1, 0);

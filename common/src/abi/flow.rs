@@ -20,7 +20,7 @@ pub struct FlowKey {
     pub remote_port: u16,
     pub remote: Address,
     pub protocol: u8,
-    /// Index of the local address: 0 IPv4, 1 IPv6.
+    /// Index of the local address: 0 IPv4, 1 IPv6, 2 IPv6 link-local.
     pub local: u8,
     pub _zero: u16,
 }
@@ -60,6 +60,8 @@ impl FlowState {
     /// A FIN from the pod, from the other end; a RST sets both.
     pub const FIN_BY_POD: u64 = 1 << 36;
     pub const FIN_BY_PEER: u64 = 1 << 37;
+    /// Opened by the pod's own node, which an address alone does not prove.
+    pub const BY_NODE: u64 = 1 << 38;
 
     #[must_use]
     #[inline(always)]

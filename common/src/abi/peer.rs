@@ -127,6 +127,8 @@ pub enum PeerKind {
     OtherNode = 3,
     /// In a pod range, but owned by no known pod: matched by no selector and no ipBlock, foreign to all tenants.
     UnknownPod = 4,
+    /// A pod with an endpoint on this node: its address is accepted only from its own veth.
+    LocalPod = 5,
 }
 
 /// What an address is to policy, as one word so that an update is never seen half done.
@@ -172,6 +174,13 @@ impl Peer {
         TenantId((self.0 >> 42) as u32 & TenantId::MAX)
     }
 
+    /// The same address, taken for another kind of thing.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_kind(self, kind: PeerKind) -> Self {
+        Self(self.0 & !(7 << 61) | (kind as u64) << 61)
+    }
+
     /// A number that names no kind reads as an unknown pod: the strictest.
     #[must_use]
     #[inline(always)]
@@ -181,6 +190,7 @@ impl Peer {
             1 => PeerKind::Pod,
             2 => PeerKind::OwnNode,
             3 => PeerKind::OtherNode,
+            5 => PeerKind::LocalPod,
             _ => PeerKind::UnknownPod,
         }
     }

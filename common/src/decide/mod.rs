@@ -1,5 +1,161 @@
 //! Flow and tables to verdict.
+//!
+//! One packet at one hook: find the endpoint, read the packet, hold its sender to what the pod may send
+//! (`sender`) or its receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow
+//! that still holds stands for it, judge it (`judge`).
 
 mod judge;
+mod receiver;
+mod sender;
+mod tables;
+mod timeouts;
+mod track;
 
 pub use judge::{Judgement, Question, Rules, Verdict, judge};
+pub use tables::{Tables, judge_profile};
+
+use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId};
+use crate::parse::{Datagram, Frame, Packet, Role, parse};
+
+/// A packet's verdict, with everything that an event or a counter says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    /// As in [`Judgement`].
+    pub rule: u32,
+    pub audited: Option<DropReason>,
+    /// The endpoint's id, 0 where the interface has none.
+    pub endpoint: u32,
+    /// Of the packet's source and destination, as far as they were looked up.
+    pub source_tenant: TenantId,
+    pub destination_tenant: TenantId,
+    /// The packet found its flow no longer allowed, and is the first one to.
+    pub cut: bool,
+    /// The flow could not be entered into the table.
+    pub untracked: bool,
+}
+
+impl Outcome {
+    const fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            rule: 0,
+            audited: None,
+            endpoint: 0,
+            source_tenant: TenantId::PLATFORM,
+            destination_tenant: TenantId::PLATFORM,
+            cut: false,
+            untracked: false,
+        }
+    }
+}
+
+/// What has been read of a packet and decided about it.
+///
+/// The programs keep it in a map of their own and not on their stack: it would take half of the 512 bytes, and
+/// a verifier that tracks each field's value walks every path through the parser to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Seen {
+    pub frame: Frame,
+    pub datagram: Datagram,
+    pub outcome: Outcome,
+}
+
+impl Seen {
+    pub const EMPTY: Self = Self {
+        frame: Frame::EMPTY,
+        datagram: Datagram::EMPTY,
+        outcome: Outcome::of(Verdict::Drop(DropReason::Capacity)),
+    };
+}
+
+/// Decides about a packet at the host side of a pod's veth. `seen` is overwritten; what could not be read of the
+/// packet stays empty.
+#[inline(always)]
+pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
+    *seen = Seen::EMPTY;
+    // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
+    let epoch = tables.epoch();
+    let endpoint = match endpoint_of(tables, packet.ifindex()) {
+        Ok(endpoint) => endpoint,
+        Err(reason) => {
+            seen.outcome.verdict = Verdict::Drop(reason);
+            return;
+        }
+    };
+    seen.outcome.endpoint = endpoint.id;
+    match examine(direction, packet, tables, endpoint, seen) {
+        Ok(Step::Done(reason)) => seen.outcome.verdict = Verdict::Allow(reason),
+        Ok(Step::Track) => track::track(direction, packet, tables, endpoint, epoch, seen),
+        Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
+    }
+    if matches!(seen.outcome.verdict, Verdict::Drop(_)) || seen.outcome.audited.is_some() {
+        name_tenants(direction, tables, endpoint, seen);
+    }
+}
+
+/// What is left to do for a packet that may pass so far.
+enum Step {
+    Done(AllowReason),
+    Track,
+}
+
+/// The endpoint behind an interface.
+#[inline(always)]
+fn endpoint_of<T: Tables>(tables: &T, ifindex: u32) -> Result<&Endpoint, DropReason> {
+    let interface = tables.interface(ifindex).ok_or(DropReason::NotReady)?;
+    if interface.ifindex() != ifindex || interface.is_bridge() {
+        return Err(DropReason::NotReady);
+    }
+    let endpoint = tables.endpoint(interface.slot()).ok_or(DropReason::Capacity)?;
+    if endpoint.ifindex == ifindex && endpoint.id != 0 { Ok(endpoint) } else { Err(DropReason::Capacity) }
+}
+
+/// Everything that needs no policy.
+#[inline(always)]
+fn examine<P: Packet, T: Tables>(
+    direction: Direction,
+    packet: &P,
+    tables: &T,
+    endpoint: &Endpoint,
+    seen: &mut Seen,
+) -> Result<Step, DropReason> {
+    let parsed = parse(packet, &mut seen.frame, &mut seen.datagram);
+    match direction {
+        Direction::Egress => sender::check_frame(&seen.frame, endpoint)?,
+        Direction::Ingress => receiver::check_frame(&seen.frame, endpoint)?,
+    }
+    parsed?;
+    if seen.frame.is_arp() {
+        return Ok(Step::Done(AllowReason::Neighbour));
+    }
+    if matches!(seen.datagram.role, Role::Neighbour) {
+        return match direction {
+            Direction::Egress => sender::check_neighbour(packet, &seen.datagram, endpoint),
+            Direction::Ingress => receiver::check_neighbour(packet, &seen.datagram),
+        }
+        .map(|()| Step::Done(AllowReason::Neighbour));
+    }
+    match direction {
+        Direction::Egress => sender::check_datagram(&seen.datagram, tables, endpoint)?,
+        Direction::Ingress => receiver::check_datagram(packet, seen, endpoint)?,
+    }
+    Ok(Step::Track)
+}
+
+/// Whose packet was dropped, and who it was for.
+#[inline(always)]
+fn name_tenants<T: Tables>(direction: Direction, tables: &T, endpoint: &Endpoint, seen: &mut Seen) {
+    let own = tables.profile(endpoint.profile).map_or(TenantId::PLATFORM, |profile| profile.tenant);
+    let remote = match direction {
+        Direction::Egress => &seen.datagram.destination,
+        Direction::Ingress => &seen.datagram.source,
+    };
+    let other = tables.peer(remote).unwrap_or(Peer::EXTERNAL).tenant();
+    (seen.outcome.source_tenant, seen.outcome.destination_tenant) = match direction {
+        Direction::Egress => (own, other),
+        Direction::Ingress => (other, own),
+    };
+}

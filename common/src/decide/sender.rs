@@ -1,0 +1,112 @@
+//! What a pod may send: nothing under another's name (DESIGN.md §3.3).
+
+use super::Tables;
+use super::tables::peer_of;
+use crate::abi::{Address, DropReason, Endpoint, PeerKind};
+use crate::parse::protocol::{GRE, ICMP, IPIP, IPV6, UDP};
+use crate::parse::{Datagram, Fragment, Frame, Packet, claims};
+
+const ICMP_REDIRECT: u8 = 5;
+const DHCP_SERVER: u16 = 67;
+const DHCPV6_SERVER: u16 = 547;
+/// VXLAN, Geneve, and VXLAN's port before it had one.
+const TUNNEL_PORTS: [u16; 3] = [4789, 6081, 8472];
+
+/// The MAC address, and who an ARP packet says it is.
+#[inline(always)]
+pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if frame.ether_type == 0 {
+        return Err(DropReason::Malformed);
+    }
+    if frame.source_mac != endpoint.mac {
+        return Err(DropReason::SpoofedSource);
+    }
+    if !frame.is_arp() {
+        return Ok(());
+    }
+    let arp = &frame.arp;
+    let probe = arp.sender_ip == [0; 4];
+    let own = probe || arp.sender_ip == endpoint.v4 || endpoint.is(Endpoint::ROUTER);
+    if own && arp.sender_mac == endpoint.mac { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+/// Who a neighbour discovery packet says it is.
+#[inline(always)]
+pub(super) fn check_neighbour<P: Packet>(
+    packet: &P,
+    datagram: &Datagram,
+    endpoint: &Endpoint,
+) -> Result<(), DropReason> {
+    // Fragments hide what the packet claims (RFC 6980).
+    if !matches!(datagram.fragment, Fragment::Whole) {
+        return Err(DropReason::Malformed);
+    }
+    let claimed = claims(packet, datagram)?;
+    if claimed.mac.is_some_and(|mac| mac != endpoint.mac) {
+        return Err(DropReason::SpoofedSource);
+    }
+    if endpoint.is(Endpoint::ROUTER) {
+        return Ok(());
+    }
+    let source = &datagram.source;
+    let own_source = source.is_unspecified() || owns(endpoint, source);
+    let own_target = claimed.target.is_none_or(|target| owns(endpoint, &target));
+    if own_source && own_target && !claimed.as_router { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+#[inline(always)]
+fn owns(endpoint: &Endpoint, address: &Address) -> bool {
+    endpoint.owns(address) || *address == endpoint.link_local()
+}
+
+/// The source address, and what only routers, DHCP servers and tunnels send.
+#[inline(always)]
+pub(super) fn check_datagram<T: Tables>(
+    datagram: &Datagram,
+    tables: &T,
+    endpoint: &Endpoint,
+) -> Result<(), DropReason> {
+    if !endpoint.is(Endpoint::ROUTER) {
+        check_source(datagram, tables, endpoint)?;
+    }
+    if datagram.destination.is_link_local_v6() && !to_own_node(datagram, tables) {
+        return Err(DropReason::UnknownEndpoint);
+    }
+    if is_tunnel(datagram) && tables.settings().allow_tunnels == 0 {
+        let kind = peer_of(tables, &datagram.destination).kind();
+        if matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode) {
+            return Err(DropReason::Tunnel);
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn check_source<T: Tables>(datagram: &Datagram, tables: &T, endpoint: &Endpoint) -> Result<(), DropReason> {
+    let own = endpoint.owns(&datagram.source)
+        // Link-local addresses are for the own node: between pods they are a way round.
+        || (datagram.source == endpoint.link_local() && to_own_node(datagram, tables));
+    let redirect = datagram.protocol == ICMP && datagram.icmp_type == ICMP_REDIRECT;
+    let dhcp = datagram.protocol == UDP
+        && ((datagram.source_port == DHCP_SERVER && datagram.source.is_v4())
+            || (datagram.source_port == DHCPV6_SERVER && !datagram.source.is_v4()));
+    if own && !redirect && !dhcp { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+#[inline(always)]
+fn to_own_node<T: Tables>(datagram: &Datagram, tables: &T) -> bool {
+    matches!(peer_of(tables, &datagram.destination).kind(), PeerKind::OwnNode)
+}
+
+/// What a node would open, with a sender inside that nobody has checked.
+#[inline(always)]
+fn is_tunnel(datagram: &Datagram) -> bool {
+    match datagram.protocol {
+        UDP => {
+            let port = datagram.destination_port;
+            port == TUNNEL_PORTS[0] || port == TUNNEL_PORTS[1] || port == TUNNEL_PORTS[2]
+        }
+        IPIP | IPV6 | GRE => true,
+        _ => false,
+    }
+}

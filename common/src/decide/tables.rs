@@ -1,0 +1,54 @@
+//! The look-ups that judging a packet needs: BPF maps in the kernel, ordinary maps on the host.
+
+use super::{Judgement, Question, Rules, judge};
+use crate::abi::{
+    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
+    Ticks,
+};
+
+/// Every table of a node. `None` is always "there is no such row".
+pub trait Tables: Rules {
+    fn settings(&self) -> Settings;
+    fn now(&self) -> Ticks;
+    fn epoch(&self) -> u64;
+    fn interface(&self, ifindex: u32) -> Option<Interface>;
+    fn endpoint(&self, slot: u32) -> Option<&Endpoint>;
+    fn profile(&self, index: u64) -> Option<&Profile>;
+    /// Pod and node addresses.
+    fn peer(&self, address: &Address) -> Option<Peer>;
+    /// The longest range that holds an address.
+    fn range(&self, address: &Address) -> Option<Peer>;
+    fn flow(&self, key: &FlowKey) -> Option<&FlowEntry>;
+    /// False where there is no room.
+    fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
+    fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool;
+
+    /// Judges one direction of a flow at a pod with this profile. The programs make it a function of its own,
+    /// which their verifier looks at once and not once for each way to it.
+    #[inline(always)]
+    fn judge(&self, profile: u64, question: &Question) -> Judgement
+    where
+        Self: Sized,
+    {
+        judge_profile(self, profile, question)
+    }
+}
+
+/// What an address is to policy.
+#[inline(always)]
+pub(super) fn peer_of<T: Tables>(tables: &T, address: &Address) -> Peer {
+    match tables.peer(address) {
+        Some(peer) => peer,
+        None => tables.range(address).unwrap_or(Peer::EXTERNAL),
+    }
+}
+
+/// [`Tables::judge`]: a profile that should be there and is not drops.
+#[inline(always)]
+pub fn judge_profile<T: Tables>(tables: &T, profile: u64, question: &Question) -> Judgement {
+    match tables.profile(profile) {
+        Some(profile) => judge(tables, profile, *question),
+        None => Judgement::dropped(DropReason::Capacity),
+    }
+}

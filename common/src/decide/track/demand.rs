@@ -1,0 +1,69 @@
+//! Which directions must allow a packet, and who a flow that it enters was opened by (DESIGN.md §3.6).
+
+use super::{Context, opener};
+use crate::abi::{Direction, FlowKey, FlowState, Peer, PeerKind, Settings};
+use crate::decide::Tables;
+use crate::decide::timeouts::is_alive;
+use crate::parse::{Datagram, Role};
+
+/// What must hold for a packet to pass.
+pub(super) struct Demand {
+    /// `BY_POD`: egress must allow. `BY_PEER`: ingress must allow.
+    pub(super) must: u64,
+    /// The flags of the flow that an allowed packet enters.
+    pub(super) opener: u64,
+    /// The other end is the pod's own node.
+    by_node: bool,
+}
+
+impl Demand {
+    /// The peer for a judgement in a direction: an address alone makes nobody the own node for ingress.
+    #[inline(always)]
+    pub(super) fn seen_from(&self, direction: Direction, peer: Peer) -> Peer {
+        match (direction, self.by_node, peer.kind()) {
+            (Direction::Ingress, true, _) => peer.with_kind(PeerKind::OwnNode),
+            (Direction::Ingress, false, PeerKind::OwnNode) => peer.with_kind(PeerKind::External),
+            _ => peer,
+        }
+    }
+}
+
+/// The demand of a packet whose flow is `known` by its state, or is not.
+#[inline(always)]
+pub(super) fn of<T: Tables>(
+    context: &Context<'_, T>,
+    datagram: &Datagram,
+    key: &FlowKey,
+    known: Option<FlowState>,
+    by_node: bool,
+) -> Demand {
+    let own = opener(context.direction);
+    let both = FlowState::BY_POD | FlowState::BY_PEER;
+    let (must, openers, by_node) = match (datagram.role, known) {
+        (Role::Continues | Role::Answers | Role::Datagram | Role::Error, Some(state)) => {
+            (state.flags() & both, state.flags() & both, state.is(FlowState::BY_NODE))
+        }
+        (Role::Answers | Role::Continues, None) => {
+            let openers = match datagram.role {
+                Role::Answers => both & !own,
+                _ => by_ports(key, &context.tables.settings()),
+            };
+            let adopting = is_alive(context.endpoint.adopt_until, context.now) && openers != both;
+            (if adopting { openers } else { openers | own }, openers, by_node)
+        }
+        _ => (own, own, by_node),
+    };
+    let node = if by_node && openers & FlowState::BY_PEER != 0 { FlowState::BY_NODE } else { 0 };
+    Demand { must, opener: openers | node, by_node }
+}
+
+/// Who opened a flow of which only the middle is seen: the side whose port is ephemeral, or nobody can tell.
+#[inline(always)]
+fn by_ports(key: &FlowKey, settings: &Settings) -> u64 {
+    let ephemeral = |port: u16| port >= settings.ephemeral_first && port <= settings.ephemeral_last;
+    match (ephemeral(key.local_port), ephemeral(key.remote_port)) {
+        (true, false) => FlowState::BY_POD,
+        (false, true) => FlowState::BY_PEER,
+        _ => FlowState::BY_POD | FlowState::BY_PEER,
+    }
+}

@@ -1,0 +1,55 @@
+//! Fragments: the later ones take their ports from the first one, which must have been allowed.
+
+use super::Context;
+use super::keys::local_index;
+use crate::abi::{Direction, FragmentKey, FragmentPorts};
+use crate::decide::Tables;
+use crate::decide::timeouts::{REASSEMBLY, is_alive};
+use crate::parse::{Datagram, Fragment, Role, protocol};
+
+/// Gives a later fragment the ports of its first one. False where that is not known.
+#[inline(always)]
+pub(super) fn recall<T: Tables>(context: &Context<'_, T>, datagram: &mut Datagram) -> bool {
+    if !matches!(datagram.fragment, Fragment::Later) {
+        return true;
+    }
+    let Some(ports) = context.tables.fragment(&key(context, datagram)) else { return false };
+    if !is_alive(ports.expires(), context.now) {
+        return false;
+    }
+    datagram.source_port = ports.source();
+    datagram.destination_port = ports.destination();
+    datagram.role = match datagram.protocol {
+        protocol::TCP | protocol::SCTP => Role::Continues,
+        _ => Role::Datagram,
+    };
+    true
+}
+
+/// Keeps the ports of a first fragment that was allowed.
+#[inline(always)]
+pub(super) fn remember<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) {
+    if matches!(datagram.fragment, Fragment::First) {
+        let expires = context.now.wrapping_add(REASSEMBLY);
+        let ports = FragmentPorts::new(expires, datagram.source_port, datagram.destination_port);
+        // Without room the later fragments drop, each with its reason.
+        let _kept = context.tables.insert_fragment(&key(context, datagram), ports);
+    }
+}
+
+#[inline(always)]
+fn key<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) -> FragmentKey {
+    let (local, remote) = match context.direction {
+        Direction::Egress => (&datagram.source, datagram.destination),
+        Direction::Ingress => (&datagram.destination, datagram.source),
+    };
+    FragmentKey {
+        endpoint: context.endpoint.id,
+        id: datagram.fragment_id,
+        remote,
+        protocol: datagram.protocol,
+        direction: context.direction as u8,
+        local: local_index(local),
+        _zero: 0,
+    }
+}

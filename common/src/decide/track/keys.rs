@@ -1,0 +1,82 @@
+//! The flow that a packet belongs to, as its endpoint sees it.
+
+use super::Context;
+use crate::abi::{Address, Direction, Endpoint, FlowKey};
+use crate::decide::Tables;
+use crate::parse::protocol::{ICMP, ICMPV6};
+use crate::parse::{Datagram, Packet, Quoted, quoted};
+
+/// The key of the packet's own flow.
+#[inline(always)]
+pub(super) fn key_of<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) -> FlowKey {
+    let tuple = Quoted {
+        source: datagram.source,
+        destination: datagram.destination,
+        protocol: datagram.protocol,
+        source_port: datagram.source_port,
+        destination_port: datagram.destination_port,
+    };
+    key(context.endpoint, context.direction, &tuple)
+}
+
+/// The key of the flow that an ICMP error quotes a packet of. `None` where that is no flow of this pod's.
+#[inline(always)]
+pub(super) fn quoted_key<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    datagram: &Datagram,
+) -> Option<FlowKey> {
+    let inner = quoted(packet, datagram)?;
+    if !is_own(context, datagram.destination, &inner) {
+        return None;
+    }
+    // The quoted packet went the other way.
+    let direction = match context.direction {
+        Direction::Egress => Direction::Ingress,
+        Direction::Ingress => Direction::Egress,
+    };
+    Some(key(context.endpoint, direction, &inner))
+}
+
+/// An error goes to the sender of what it quotes, and one end of that is this pod.
+#[inline(always)]
+fn is_own<T: Tables>(context: &Context<'_, T>, error_destination: Address, inner: &Quoted) -> bool {
+    let own = match context.direction {
+        Direction::Egress => inner.destination,
+        Direction::Ingress => inner.source,
+    };
+    inner.source == error_destination && context.endpoint.owns(&own)
+}
+
+#[inline(always)]
+fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
+    let (local, remote, local_port, remote_port) = match direction {
+        Direction::Egress => (tuple.source, tuple.destination, tuple.source_port, tuple.destination_port),
+        Direction::Ingress => (tuple.destination, tuple.source, tuple.destination_port, tuple.source_port),
+    };
+    let icmp = matches!(tuple.protocol, ICMP | ICMPV6);
+    // Echo: a request's destination port is 1, and the end that asks has a flow of its own, so that a request
+    // never passes as the answer to one that went the other way.
+    let asks = (tuple.destination_port == 1) == matches!(direction, Direction::Egress);
+    FlowKey {
+        endpoint: endpoint.id,
+        local_port: if icmp { tuple.source_port } else { local_port },
+        remote_port: if icmp { u16::from(asks) } else { remote_port },
+        remote,
+        protocol: tuple.protocol,
+        local: local_index(&local),
+        _zero: 0,
+    }
+}
+
+/// Which of the endpoint's addresses the flow is with.
+#[inline(always)]
+pub(super) fn local_index(local: &Address) -> u8 {
+    if local.is_v4() {
+        0
+    } else if local.is_link_local_v6() {
+        2
+    } else {
+        1
+    }
+}

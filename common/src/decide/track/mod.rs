@@ -1,0 +1,205 @@
+//! Connection tracking (DESIGN.md §3.4 to §3.6): which flow a packet belongs to, whether what allowed it still
+//! holds, and which directions must allow where no flow stands for it.
+
+mod demand;
+mod fragments;
+mod keys;
+mod origin;
+
+use core::cell::Cell;
+
+use demand::Demand;
+use origin::Origin;
+
+use super::judge::{Judgement, Question, Verdict};
+use super::timeouts::{is_alive, next, worth_writing};
+use super::{Seen, Tables};
+use crate::abi::{
+    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, Ticks,
+};
+use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
+
+/// What stays the same while one packet is judged.
+struct Context<'a, T> {
+    direction: Direction,
+    tables: &'a T,
+    endpoint: &'a Endpoint,
+    epoch: u64,
+    now: Ticks,
+}
+
+/// Lets a packet of a flow that still holds pass, and judges every other.
+#[inline(always)]
+pub(super) fn track<P: Packet, T: Tables>(
+    direction: Direction,
+    packet: &P,
+    tables: &T,
+    endpoint: &Endpoint,
+    epoch: u64,
+    seen: &mut Seen,
+) {
+    let context = Context { direction, tables, endpoint, epoch, now: tables.now() };
+    if !fragments::recall(&context, &mut seen.datagram) {
+        seen.outcome.verdict = Verdict::Drop(DropReason::Fragment);
+        return;
+    }
+    let (key, known) = flow_of(&context, packet, &mut seen.datagram);
+    if let Some((entry, state)) = known {
+        let holds = entry.epoch.get() == epoch && !state.is(FlowState::TOMBSTONE);
+        if holds && !matches!(seen.datagram.role, Role::Opens) {
+            refresh(&context, entry, state, &seen.datagram);
+            fragments::remember(&context, &seen.datagram);
+            seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
+            return;
+        }
+    }
+    match origin::of(&context, packet, &key.remote) {
+        Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
+        Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
+        Ok(Origin::Peer(peer, by_node)) => {
+            let demand = demand::of(&context, &seen.datagram, &key, known.map(|(_, state)| state), by_node);
+            let judgement = ask(&context, peer, &key, &demand);
+            settle(&context, &key, known, &demand, judgement, seen);
+        }
+    }
+    if let Verdict::Allow(_) = seen.outcome.verdict {
+        fragments::remember(&context, &seen.datagram);
+    }
+}
+
+/// A flow's entry and its state when it was looked up.
+type Known<'a> = Option<(&'a FlowEntry, FlowState)>;
+
+/// The packet's flow, if it is known. An ICMP error that quotes no known flow stands for itself.
+#[inline(always)]
+fn flow_of<'a, P: Packet, T: Tables>(
+    context: &Context<'a, T>,
+    packet: &P,
+    datagram: &mut Datagram,
+) -> (FlowKey, Known<'a>) {
+    if matches!(datagram.role, Role::Error) {
+        if let Some(key) = keys::quoted_key(context, packet, datagram) {
+            let known = live_flow(context, &key);
+            if known.is_some() {
+                return (key, known);
+            }
+        }
+        datagram.role = Role::Stateless;
+    }
+    let key = keys::key_of(context, datagram);
+    let known = if matches!(datagram.role, Role::Stateless) { None } else { live_flow(context, &key) };
+    (key, known)
+}
+
+/// The flow's entry, unless it has expired.
+#[inline(always)]
+fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a> {
+    let entry = context.tables.flow(key)?;
+    let state = FlowState(entry.state.get());
+    if is_alive(state.expires(), context.now) { Some((entry, state)) } else { None }
+}
+
+/// Notes a packet of a flow that holds. An ICMP error says nothing about its flow being used.
+#[inline(always)]
+fn refresh<T: Tables>(context: &Context<'_, T>, entry: &FlowEntry, state: FlowState, datagram: &Datagram) {
+    if matches!(datagram.role, Role::Error) {
+        return;
+    }
+    let after = next(state.flags(), context.direction, datagram, context.now);
+    if worth_writing(state, after) {
+        entry.state.set(after.0);
+    }
+}
+
+/// Judges every direction that must allow, the packet's own first: the first refusal is the answer.
+#[inline(always)]
+fn ask<T: Tables>(context: &Context<'_, T>, peer: Peer, key: &FlowKey, demand: &Demand) -> Judgement {
+    let mut judgement = Judgement::dropped(DropReason::Capacity);
+    let mut direction = context.direction;
+    for _ in 0..2 {
+        if demand.must & opener(direction) != 0 {
+            let peer = demand.seen_from(direction, peer);
+            judgement = if context.endpoint.is(Endpoint::PENDING) && !matches!(peer.kind(), PeerKind::OwnNode) {
+                Judgement::dropped(DropReason::NotReady)
+            } else {
+                let question = Question { direction, peer, port: port_of(direction, key) };
+                context.tables.judge(context.endpoint.profile, &question)
+            };
+            if let Verdict::Drop(_) = judgement.verdict {
+                return judgement;
+            }
+        }
+        direction = match direction {
+            Direction::Egress => Direction::Ingress,
+            Direction::Ingress => Direction::Egress,
+        };
+    }
+    judgement
+}
+
+/// The flag of a flow that was opened in this direction.
+#[inline(always)]
+const fn opener(direction: Direction) -> u64 {
+    match direction {
+        Direction::Egress => FlowState::BY_POD,
+        Direction::Ingress => FlowState::BY_PEER,
+    }
+}
+
+/// The port that a flow opened in this direction goes to.
+#[inline(always)]
+fn port_of(direction: Direction, key: &FlowKey) -> PortKey {
+    let port = match (key.protocol, direction) {
+        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Egress) => key.remote_port,
+        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Ingress) => key.local_port,
+        _ => 0,
+    };
+    PortKey::new(key.protocol, port)
+}
+
+/// Turns a judgement into a verdict on the packet and its flow.
+#[inline(always)]
+fn settle<T: Tables>(
+    context: &Context<'_, T>,
+    key: &FlowKey,
+    known: Known<'_>,
+    demand: &Demand,
+    judgement: Judgement,
+    seen: &mut Seen,
+) {
+    let (datagram, outcome) = (&seen.datagram, &mut seen.outcome);
+    outcome.verdict = judgement.verdict;
+    outcome.rule = judgement.rule;
+    outcome.audited = judgement.audited;
+    let opens = matches!(datagram.role, Role::Opens);
+    match (judgement.verdict, known) {
+        (Verdict::Drop(_), Some((entry, state))) if !opens => {
+            outcome.verdict = Verdict::Drop(DropReason::Revoked);
+            outcome.cut = !state.is(FlowState::TOMBSTONE);
+            entry.state.set(state.0 | FlowState::TOMBSTONE);
+        }
+        (Verdict::Drop(_), _) => {}
+        (Verdict::Allow(_), Some((entry, state))) => {
+            let flags = if opens { demand.opener } else { state.flags() };
+            if !matches!(datagram.role, Role::Error) {
+                entry.state.set(next(flags, context.direction, datagram, context.now).0);
+                entry.epoch.set(context.epoch);
+            }
+            if !opens {
+                outcome.verdict = Verdict::Allow(AllowReason::Established);
+            }
+        }
+        (Verdict::Allow(_), None) if enters(datagram) => {
+            let state = next(demand.opener, context.direction, datagram, context.now);
+            let entry = FlowEntry { epoch: Cell::new(context.epoch), state: Cell::new(state.0) };
+            outcome.untracked = !context.tables.insert_flow(key, &entry);
+        }
+        (Verdict::Allow(_), None) => {}
+    }
+}
+
+/// What has no flow of its own, and what does not show its ports, enters none.
+#[inline(always)]
+const fn enters(datagram: &Datagram) -> bool {
+    !matches!(datagram.role, Role::Stateless | Role::Error) && !matches!(datagram.fragment, Fragment::Later)
+}

@@ -1,0 +1,55 @@
+//! Who is at the other end of a packet that must be judged.
+
+use super::Context;
+use crate::abi::{Address, Direction, DropReason, Peer, PeerKind};
+use crate::decide::Tables;
+use crate::decide::tables::peer_of;
+use crate::parse::Packet;
+
+/// The other end of a packet.
+pub(super) enum Origin {
+    SamePod,
+    /// What its address is, and whether the pod's own node generated the packet, or is the one to get it.
+    Peer(Peer, bool),
+}
+
+/// `remote` is the other end of the packet's flow, which for an ICMP error need not be its sender.
+///
+/// # Errors
+/// `SpoofedSource` for a local pod's address that did not come from that pod's veth.
+#[inline(always)]
+pub(super) fn of<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    remote: &Address,
+) -> Result<Origin, DropReason> {
+    let peer = peer_of(context.tables, remote);
+    let came_from = packet.ingress_ifindex();
+    match context.direction {
+        Direction::Egress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
+        Direction::Egress => Ok(Origin::Peer(peer, matches!(peer.kind(), PeerKind::OwnNode))),
+        Direction::Ingress if came_from == 0 => Ok(Origin::Peer(peer, true)),
+        Direction::Ingress
+            if matches!(peer.kind(), PeerKind::LocalPod) && !came_from_pod(context, came_from, remote) =>
+        {
+            Err(DropReason::SpoofedSource)
+        }
+        Direction::Ingress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
+        Direction::Ingress => Ok(Origin::Peer(peer, false)),
+    }
+}
+
+/// True where a packet came in through the veth of the pod that has this address, or through a bridge whose
+/// ports are pods.
+#[inline(always)]
+fn came_from_pod<T: Tables>(context: &Context<'_, T>, ifindex: u32, address: &Address) -> bool {
+    let Some(interface) = context.tables.interface(ifindex) else { return false };
+    if interface.ifindex() != ifindex {
+        return false;
+    }
+    interface.is_bridge()
+        || context
+            .tables
+            .endpoint(interface.slot())
+            .is_some_and(|endpoint| endpoint.ifindex == ifindex && endpoint.owns(address))
+}

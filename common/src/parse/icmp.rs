@@ -1,0 +1,121 @@
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): echo, errors and the packet that an error quotes.
+
+use super::datagram::protocol;
+use super::{Datagram, Packet, Role, ipv6};
+use crate::abi::{Address, DropReason};
+
+pub(super) const HEADER: u32 = 8;
+
+const ECHO_REPLY: u8 = 0;
+const UNREACHABLE: u8 = 3;
+const ECHO_REQUEST: u8 = 8;
+const TIME_EXCEEDED: u8 = 11;
+const PARAMETER_PROBLEM: u8 = 12;
+
+const V6_ECHO_REQUEST: u8 = 128;
+const V6_ECHO_REPLY: u8 = 129;
+const MLD_FIRST: u8 = 130;
+const ND_LAST: u8 = 137;
+const MLD2_REPORT: u8 = 143;
+
+#[inline(always)]
+pub(super) fn read<P: Packet>(_: &P, header: &[u8; 20], datagram: &mut Datagram) -> Result<(), DropReason> {
+    let kind = header[0];
+    datagram.icmp_type = kind;
+    datagram.role = if datagram.source.is_v4() != (datagram.protocol == protocol::ICMP) {
+        // ICMP in IPv6 or the reverse: no host answers it, and none of its types mean anything.
+        Role::Stateless
+    } else if datagram.protocol == protocol::ICMP {
+        match kind {
+            ECHO_REQUEST => Role::Opens,
+            ECHO_REPLY => Role::Answers,
+            UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM => Role::Error,
+            _ => Role::Stateless,
+        }
+    } else {
+        match kind {
+            1..=4 => Role::Error,
+            V6_ECHO_REQUEST => Role::Opens,
+            V6_ECHO_REPLY => Role::Answers,
+            MLD_FIRST..=ND_LAST | MLD2_REPORT => Role::Neighbour,
+            _ => Role::Stateless,
+        }
+    };
+    if matches!(datagram.role, Role::Opens | Role::Answers) {
+        datagram.source_port = u16::from_be_bytes([header[4], header[5]]);
+        datagram.destination_port = u16::from(matches!(datagram.role, Role::Opens));
+    }
+    Ok(())
+}
+
+/// The flow of the packet that an ICMP error quotes, as that packet was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    pub source: Address,
+    pub destination: Address,
+    pub protocol: u8,
+    /// As in [`Datagram`], for ICMP echo too.
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Reads what an ICMP error quotes. `None` where it quotes too little to name a flow: a later fragment, or a
+/// packet behind extension headers.
+#[inline(never)]
+pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram) -> Option<Quoted> {
+    let start = datagram.transport + HEADER;
+    let (mut quoted, transport) =
+        if datagram.source.is_v4() { quoted_v4(packet, start)? } else { quoted_v6(packet, start)? };
+    if transport + 8 > datagram.end {
+        return None;
+    }
+    let header: [u8; 8] = packet.load(transport)?;
+    match quoted.protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => {
+            quoted.source_port = u16::from_be_bytes([header[0], header[1]]);
+            quoted.destination_port = u16::from_be_bytes([header[2], header[3]]);
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            let request = if quoted.protocol == protocol::ICMP { ECHO_REQUEST } else { V6_ECHO_REQUEST };
+            quoted.source_port = u16::from_be_bytes([header[4], header[5]]);
+            quoted.destination_port = u16::from(header[0] == request);
+        }
+        _ => {}
+    }
+    Some(quoted)
+}
+
+#[inline(always)]
+fn quoted_v4<P: Packet>(packet: &P, start: u32) -> Option<(Quoted, u32)> {
+    let inner: [u8; 20] = packet.load(start)?;
+    let header = u32::from(inner[0] & 0xf) * 4;
+    let fragment_offset = u16::from_be_bytes([inner[6], inner[7]]) & 0x1fff;
+    if inner[0] >> 4 != 4 || header < 20 || fragment_offset != 0 {
+        return None;
+    }
+    let quoted = Quoted {
+        source: Address::v4([inner[12], inner[13], inner[14], inner[15]]),
+        destination: Address::v4([inner[16], inner[17], inner[18], inner[19]]),
+        protocol: inner[9],
+        source_port: 0,
+        destination_port: 0,
+    };
+    Some((quoted, start + header))
+}
+
+#[inline(always)]
+fn quoted_v6<P: Packet>(packet: &P, start: u32) -> Option<(Quoted, u32)> {
+    let [version, ..]: [u8; 8] = packet.load(start)?;
+    let [next]: [u8; 1] = packet.load(start + 6)?;
+    if version >> 4 != 6 {
+        return None;
+    }
+    let quoted = Quoted {
+        source: Address::v6(packet.load(start + 8)?),
+        destination: Address::v6(packet.load(start + 24)?),
+        protocol: next,
+        source_port: 0,
+        destination_port: 0,
+    };
+    Some((quoted, start + ipv6::HEADER))
+}

@@ -1,0 +1,122 @@
+//! What is left of a packet: counters, and an event for a drop as far as the rate limit allows.
+
+use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
+use common::decide::{Seen, Verdict};
+
+use crate::maps::{BUDGET, COUNTER, DROPS, EVENTS, FORWARDED, SETTINGS};
+use crate::tables::now_ns;
+
+/// Counts the packet. Every drop is counted under exactly one key.
+#[inline(always)]
+pub fn report(direction: Direction, length: u32, seen: &Seen) {
+    let outcome = &seen.outcome;
+    if outcome.cut {
+        count(Counter::FlowsCut);
+    }
+    if outcome.untracked {
+        count(Counter::FlowsUntracked);
+    }
+    if let Verdict::Allow(_) = outcome.verdict {
+        add(FORWARDED.get_ptr_mut(direction as u32), length);
+    }
+    match (outcome.verdict, outcome.audited) {
+        (Verdict::Drop(reason), _) => tell(direction, length, seen, reason, 0),
+        (Verdict::Allow(_), Some(reason)) => tell(direction, length, seen, reason, 1),
+        (Verdict::Allow(_), None) => {}
+    }
+}
+
+#[inline(always)]
+fn tell(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: u8) {
+    let key = DropKey {
+        source: seen.outcome.source_tenant,
+        destination: seen.outcome.destination_tenant,
+        direction: direction as u8,
+        reason: reason as u8,
+        audited,
+        _zero: 0,
+    };
+    match DROPS.get_ptr_mut(&key) {
+        Some(traffic) => add(Some(traffic), length),
+        None => first_drop(&key, direction, length),
+    }
+    if has_budget() {
+        send(direction, length, seen, reason, audited);
+    } else {
+        count(Counter::EventsLost);
+    }
+}
+
+/// The first drop of its kind on this CPU. Another CPU may have made the row in between: then it is counted there.
+#[inline(always)]
+fn first_drop(key: &DropKey, direction: Direction, length: u32) {
+    /// Only where the row is not there yet.
+    const BPF_NOEXIST: u64 = 1;
+    let made = DROPS.insert(key, &Traffic { packets: 1, bytes: u64::from(length) }, BPF_NOEXIST);
+    if made.is_err() {
+        let row = DROPS.get_ptr_mut(key);
+        let row = row.or_else(|| DROPS.get_ptr_mut(DropKey::overflow(direction, key.reason, key.audited)));
+        add(row, length);
+    }
+}
+
+#[inline(always)]
+fn add(traffic: Option<*mut Traffic>, length: u32) {
+    if let Some(traffic) = traffic {
+        // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
+        unsafe {
+            (*traffic).packets += 1;
+            (*traffic).bytes += u64::from(length);
+        }
+    }
+}
+
+#[inline(always)]
+fn count(counter: Counter) {
+    if let Some(value) = COUNTER.get_ptr_mut(counter as u32) {
+        // SAFETY: as above.
+        unsafe { *value += 1 }
+    }
+}
+
+/// A bucket of one second: bits 0–31 what is left, 32–63 the second.
+#[inline(always)]
+fn has_budget() -> bool {
+    let Some(bucket) = BUDGET.get_ptr_mut(0) else { return false };
+    let second = now_ns() >> 30;
+    // SAFETY: as above.
+    let (left, since) = unsafe { (*bucket as u32, *bucket >> 32) };
+    let left = if since == second { left } else { SETTINGS.load().events_per_second };
+    if left == 0 {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { *bucket = second << 32 | u64::from(left - 1) };
+    true
+}
+
+#[inline(always)]
+fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: u8) {
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
+    let Seen { frame, datagram, outcome } = seen;
+    entry.write(Event {
+        time: now_ns(),
+        source: datagram.source,
+        destination: datagram.destination,
+        endpoint: outcome.endpoint,
+        rule: outcome.rule,
+        source_tenant: outcome.source_tenant,
+        destination_tenant: outcome.destination_tenant,
+        length,
+        source_mac: frame.source_mac,
+        source_port: datagram.source_port,
+        destination_port: datagram.destination_port,
+        ether_type: frame.ether_type,
+        protocol: datagram.protocol,
+        direction: direction as u8,
+        reason: reason as u8,
+        audited,
+        _zero: [0; 4],
+    });
+    entry.submit(0);
+}
