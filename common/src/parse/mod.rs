@@ -39,7 +39,7 @@ pub trait Packet {
 pub const HEAD: usize = 80;
 
 /// The first [`HEAD`] bytes of a frame, fetched in one piece because each fetch is a call into the kernel.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub struct Head {
     /// Puts the IP header, which comes after 14 bytes, on an even word: else each of its words is four loads.
