@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod kernel;
 pub mod lab;
 pub mod net;

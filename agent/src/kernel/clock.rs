@@ -1,16 +1,29 @@
-//! The programs' clock.
+//! The programs' clock: `CLOCK_MONOTONIC`, coarse.
+
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use common::abi::Ticks;
+use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 
-/// The time now in [`Ticks`], from the clock that the programs use (`CLOCK_MONOTONIC`, coarse).
+/// The time now in [`Ticks`].
 ///
 /// # Errors
 /// The clock cannot be read.
 pub fn now_ticks() -> Result<Ticks> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot read the clock")?;
-    let nanoseconds = i128::from(now.tv_sec()) * 1_000_000_000 + i128::from(now.tv_nsec());
     // Ticks are the low 32 bits and wrap, after 18 years.
-    Ok((nanoseconds >> 27) as Ticks)
+    Ok((monotonic()?.as_nanos() >> 27) as Ticks)
+}
+
+/// When the clock was zero.
+pub(crate) fn boot_time() -> Result<Timestamp> {
+    let now = Timestamp::try_from(SystemTime::now()).context("the system time is out of range")?;
+    now.checked_sub(monotonic()?).context("the system time is out of range")
+}
+
+fn monotonic() -> Result<SignedDuration> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot read the clock")?;
+    let nanoseconds = i32::try_from(now.tv_nsec()).context("cannot read the clock")?;
+    Ok(SignedDuration::new(now.tv_sec(), nanoseconds))
 }
