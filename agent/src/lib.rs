@@ -4,5 +4,6 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod kernel;
+pub mod ingest;
 pub mod lab;
 pub mod net;

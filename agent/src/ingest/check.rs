@@ -1,0 +1,175 @@
+//! The syntax of names, labels, ports and ranges (apimachinery `validation.go`, Kubernetes' networking validation).
+//! Each check returns what is wrong and what to write instead.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+type Check = Result<(), String>;
+
+/// RFC 1123 label.
+pub fn dns_label(text: &str) -> Check {
+    let valid = text.len() <= 63 && is_label(text);
+    require(valid, || {
+        format!("`{text}` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends")
+    })
+}
+
+/// RFC 1123 subdomain.
+pub fn dns_subdomain(text: &str) -> Check {
+    let valid = text.len() <= 253 && text.split('.').all(is_label);
+    require(valid, || {
+        format!(
+            "`{text}` must be at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends \
+             of each part"
+        )
+    })
+}
+
+fn is_label(text: &str) -> bool {
+    is_between(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), |byte| byte == b'-')
+}
+
+/// Label key or annotation key: `[PREFIX/]NAME`.
+pub fn qualified_name(text: &str) -> Check {
+    let (prefix, name) = match text.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, text),
+    };
+    if let Some(prefix) = prefix {
+        dns_subdomain(prefix).map_err(|problem| format!("in the key `{text}` the prefix {problem}"))?;
+    }
+    require(name.len() <= 63 && is_name(name), || {
+        format!(
+            "`{text}` is no key: after an optional PREFIX/, it must be 1 to 63 letters, digits, `-`, `_` and `.`, with \
+             a letter or digit at both ends"
+        )
+    })
+}
+
+pub fn label_value(text: &str) -> Check {
+    require(text.is_empty() || text.len() <= 63 && is_name(text), || {
+        format!(
+            "`{text}` is no label value: it must be empty, or at most 63 letters, digits, `-`, `_` and `.`, with a \
+             letter or digit at both ends"
+        )
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    is_between(text, |byte| byte.is_ascii_alphanumeric(), |byte| matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Not empty, `end` at both ends, `end` or `inner` between.
+fn is_between(text: &str, end: impl Fn(u8) -> bool, inner: impl Fn(u8) -> bool) -> bool {
+    let bytes = text.as_bytes();
+    let ends = bytes.first().is_some_and(|byte| end(*byte)) && bytes.last().is_some_and(|byte| end(*byte));
+    ends && bytes.iter().all(|byte| end(*byte) || inner(*byte))
+}
+
+/// The name of a port (IANA service name, RFC 6335).
+pub fn port_name(text: &str) -> Check {
+    let is_edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let valid = text.len() <= 15
+        && is_between(text, is_edge, |byte| byte == b'-')
+        && text.bytes().any(|byte| byte.is_ascii_lowercase())
+        && !text.contains("--");
+    require(valid, || {
+        format!(
+            "`{text}` is no port name: it must be at most 15 lower-case letters, digits and single `-`, with at least \
+             one letter, and a letter or digit at both ends"
+        )
+    })
+}
+
+/// # Errors
+/// Not between 1 and 65535.
+pub fn port_number(number: i32) -> Result<u16, String> {
+    u16::try_from(number)
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("{number} is no port, it must be between 1 and 65535"))
+}
+
+/// A range as it is written, and with its host bits cleared.
+///
+/// # Errors
+/// Not a range, or one that two programs may read differently.
+pub fn range(text: &str) -> Result<IpNet, String> {
+    let net: IpNet = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no range, write it like 10.0.0.0/8 or fd00::/8, without leading zeros"))?;
+    if let IpAddr::V6(address) = net.addr()
+        && address.to_ipv4_mapped().is_some()
+    {
+        return Err(format!("`{text}` is an IPv4 range in IPv6 notation, write it as IPv4"));
+    }
+    Ok(net)
+}
+
+/// # Errors
+/// Not an IP address.
+pub fn address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr =
+        text.parse().map_err(|_| format!("`{text}` is no IP address, write it like 10.244.0.5 or fd00::5"))?;
+    match address {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            Err(format!("`{text}` is an IPv4 address in IPv6 notation, write it as IPv4"))
+        }
+        _ => Ok(address),
+    }
+}
+
+fn require(valid: bool, problem: impl FnOnce() -> String) -> Check {
+    if valid { Ok(()) } else { Err(problem()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels() {
+        for good in ["a", "a-b", "0", &"a".repeat(63)] {
+            assert!(dns_label(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a_b", &"a".repeat(64)] {
+            assert!(dns_label(bad).is_err(), "{bad}");
+        }
+        for good in ["a", "example.com/a", "a.b/C_d.e", "A"] {
+            assert!(qualified_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "Ex.com/a", "-a", "a b", "é"] {
+            assert!(qualified_name(bad).is_err(), "{bad}");
+        }
+        for good in ["", "a", "A_b.c-D"] {
+            assert!(label_value(good).is_ok(), "{good}");
+        }
+        for bad in ["-a", "a/b", "a ", &"a".repeat(64)] {
+            assert!(label_value(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        for good in ["http", "a1", "8080-tcp", "abcdefghijklmno"] {
+            assert!(port_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "80", "a--b", "-a", "a-", "Http", "abcdefghijklmnop"] {
+            assert!(port_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(port_number(65535), Ok(65535));
+        assert!(port_number(0).is_err() && port_number(65536).is_err() && port_number(-1).is_err());
+    }
+
+    #[test]
+    fn ranges_and_addresses_have_one_reading() {
+        assert!(range("10.0.0.1/8").is_ok(), "host bits are cleared, not refused");
+        for bad in ["10.0.0.0", "10.0.0.0/33", "010.0.0.0/8", "::ffff:10.0.0.0/104", "fd00::/129", ""] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
+        for bad in ["10.0.0", "10.0.0.01", "::ffff:10.0.0.1", "fe80::1%eth0"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

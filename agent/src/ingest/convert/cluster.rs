@@ -1,0 +1,107 @@
+//! What pods live in: Namespaces, Nodes and Capsule's Tenants.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy::model::{CapsuleTenant, Namespace, Node, OwnerReference};
+use serde::Deserialize;
+
+use super::{Report, Unknown};
+use crate::config;
+use crate::ingest::check;
+use crate::ingest::kind::OLD_TENANT;
+
+/// The annotation that overrides how a tenant, or a namespace, is held apart.
+const ISOLATION: &str = "bulkhead.dev/isolation";
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A namespace with its name as a label, whatever the file says: the API server sets it.
+pub fn namespace(report: &mut Report<'_>) -> Option<Namespace> {
+    let written: core::Namespace = report.parse(Unknown::Warn)?;
+    let name = report.manifest.id.name.clone();
+    let mut labels = report.labels("metadata", &written.metadata);
+    labels.insert(NAME_LABEL.to_owned(), name.clone());
+    let annotations = report.annotations("metadata", &written.metadata);
+    warn_of_isolation(report, annotations.get(ISOLATION));
+    let references = written.metadata.owner_references.unwrap_or_default();
+    let tenant_references = references
+        .into_iter()
+        .filter(|reference| reference.kind == "Tenant" && reference.api_version.starts_with("capsule.clastix.io/"))
+        .map(|reference| OwnerReference { name: reference.name, uid: reference.uid })
+        .collect();
+    Some(Namespace { name, labels, annotations, tenant_references })
+}
+
+/// A namespace that no file describes and some object is in.
+pub fn implied_namespace(name: &str) -> Namespace {
+    Namespace {
+        name: name.to_owned(),
+        labels: [(NAME_LABEL.to_owned(), name.to_owned())].into(),
+        ..Namespace::default()
+    }
+}
+
+/// The fields of a Capsule Tenant that isolation depends on.
+#[derive(Deserialize)]
+struct Tenant {
+    #[serde(default)]
+    metadata: ObjectMeta,
+}
+
+pub fn tenant(report: &mut Report<'_>) -> Option<CapsuleTenant> {
+    if report.manifest.value["apiVersion"] == OLD_TENANT {
+        report.warn("apiVersion", format!("{OLD_TENANT} is an old version, use capsule.clastix.io/v1beta2"));
+    }
+    // The rest of a Tenant is Capsule's: nothing is said about fields that are not read.
+    let Tenant { metadata } = report.parse(Unknown::Ignore)?;
+    report.labels("metadata", &metadata);
+    let annotations = report.annotations("metadata", &metadata);
+    warn_of_isolation(report, annotations.get(ISOLATION));
+    Some(CapsuleTenant { name: report.manifest.id.name.clone(), uid: metadata.uid, annotations })
+}
+
+fn warn_of_isolation(report: &mut Report<'_>, mode: Option<&String>) {
+    if let Some(mode) = mode
+        && config::parse_mode(mode).is_none()
+    {
+        let field = format!("metadata.annotations[{ISOLATION}]");
+        report.warn(field, format!("`{mode}` is not known and counts as strict, use off, audit, baseline or strict"));
+    }
+}
+
+/// A Node, and which of its addresses are internal: those are what its hostNetwork pods have.
+pub fn node(report: &mut Report<'_>) -> Option<(Node, Vec<IpAddr>)> {
+    let written: core::Node = report.parse(Unknown::Warn)?;
+    let labels = report.labels("metadata", &written.metadata);
+    let pod_cidrs = pod_cidrs(report, &written.spec.unwrap_or_default());
+    let mut node = Node { name: report.manifest.id.name.clone(), labels, addresses: Vec::new(), pod_cidrs };
+    let mut internal = Vec::new();
+    let addresses = written.status.and_then(|status| status.addresses).unwrap_or_default();
+    for (index, written) in addresses.iter().enumerate() {
+        let is_internal = written.type_ == "InternalIP";
+        if !is_internal && written.type_ != "ExternalIP" {
+            continue;
+        }
+        let field = format!("status.addresses[{index}].address");
+        let Some(address) = report.accept(field, check::address(&written.address)) else { continue };
+        node.addresses.push(address);
+        if is_internal {
+            internal.push(address);
+        }
+    }
+    Some((node, internal))
+}
+
+/// `podCIDRs`, or `podCIDR` alone.
+fn pod_cidrs(report: &mut Report<'_>, spec: &core::NodeSpec) -> Vec<IpNet> {
+    let all = spec.pod_cidrs.as_deref().unwrap_or_default();
+    let mut written: Vec<_> =
+        all.iter().enumerate().map(|(index, text)| (format!("spec.podCIDRs[{index}]"), text)).collect();
+    if written.is_empty() {
+        written.extend(spec.pod_cidr.iter().map(|text| ("spec.podCIDR".to_owned(), text)));
+    }
+    let ranges = written.into_iter().filter_map(|(field, text)| report.accept(field, check::range(text)));
+    ranges.map(|range| range.trunc()).collect()
+}

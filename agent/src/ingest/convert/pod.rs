@@ -1,0 +1,125 @@
+//! Pods, and the pod that stands for a workload's template.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{self as core, PodSpec, PodStatus, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy::model::{ContainerPort, Pod};
+
+use super::network_policy::protocol;
+use super::{Report, Unknown};
+use crate::ingest::check;
+use crate::ingest::kind::Kind;
+
+/// True for a pod that has ended: it is in no record and matches nothing.
+pub fn ended(value: &serde_json::Value) -> bool {
+    matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
+/// The pod, without node and addresses where the file leaves them out.
+pub fn pod(report: &mut Report<'_>) -> Option<Pod> {
+    let written: core::Pod = report.parse(Unknown::Warn)?;
+    let mut pod = from_spec(report, "", &written.metadata, &written.spec.unwrap_or_default());
+    pod.addresses = addresses(report, &written.status.unwrap_or_default());
+    Some(pod)
+}
+
+/// The pod that stands for a workload's template, named after the workload.
+pub fn workload(report: &mut Report<'_>, kind: Kind) -> Option<Pod> {
+    let template: Option<PodTemplateSpec> = match kind {
+        Kind::Deployment => report.parse::<Deployment>(Unknown::Warn)?.spec.map(|spec| spec.template),
+        Kind::StatefulSet => report.parse::<StatefulSet>(Unknown::Warn)?.spec.map(|spec| spec.template),
+        Kind::DaemonSet => report.parse::<DaemonSet>(Unknown::Warn)?.spec.map(|spec| spec.template),
+        Kind::ReplicaSet => report.parse::<ReplicaSet>(Unknown::Warn)?.spec.and_then(|spec| spec.template),
+        Kind::Job => report.parse::<Job>(Unknown::Warn)?.spec.map(|spec| spec.template),
+        Kind::CronJob => {
+            let job = report.parse::<CronJob>(Unknown::Warn)?.spec.map(|spec| spec.job_template);
+            job.and_then(|job| job.spec).map(|spec| spec.template)
+        }
+        _ => None,
+    };
+    let prefix = if kind == Kind::CronJob { "spec.jobTemplate.spec.template." } else { "spec.template." };
+    let Some(template) = template else {
+        report.error(prefix.trim_end_matches('.'), "is required, describe the workload's pods there");
+        return None;
+    };
+    let metadata = template.metadata.unwrap_or_default();
+    Some(from_spec(report, prefix, &metadata, &template.spec.unwrap_or_default()))
+}
+
+fn from_spec(report: &mut Report<'_>, prefix: &str, metadata: &ObjectMeta, spec: &PodSpec) -> Pod {
+    let id = &report.manifest.id;
+    let (namespace, name) = (id.namespace.clone(), id.name.clone());
+    let at_metadata = format!("{prefix}metadata");
+    Pod {
+        namespace,
+        name,
+        labels: report.labels(&at_metadata, metadata),
+        annotations: report.annotations(&at_metadata, metadata),
+        addresses: Vec::new(),
+        node: spec.node_name.clone().unwrap_or_default(),
+        host_network: spec.host_network.unwrap_or_default(),
+        ports: ports(report, prefix, spec),
+    }
+}
+
+/// The ports of containers and of sidecars: init containers that are always restarted.
+fn ports(report: &mut Report<'_>, prefix: &str, spec: &PodSpec) -> Vec<ContainerPort> {
+    let containers = spec.containers.iter().enumerate().map(|(index, container)| ("containers", index, container));
+    let sidecars = spec.init_containers.iter().flatten().enumerate();
+    let sidecars = sidecars
+        .filter(|(_, container)| container.restart_policy.as_deref() == Some("Always"))
+        .map(|(index, container)| ("initContainers", index, container));
+    let mut ports = Vec::new();
+    for (list, index, container) in containers.chain(sidecars) {
+        let mut names = BTreeSet::new();
+        for (number, written) in container.ports.iter().flatten().enumerate() {
+            let field = format!("{prefix}spec.{list}[{index}].ports[{number}]");
+            ports.extend(port(report, &field, written));
+            if let Some(name) = &written.name
+                && !names.insert(name)
+            {
+                report.error(format_args!("{field}.name"), format!("`{name}` is there twice, rename one of them"));
+            }
+        }
+    }
+    ports
+}
+
+fn port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort) -> Option<ContainerPort> {
+    let name = written.name.clone().filter(|name| !name.is_empty());
+    if let Some(name) = &name {
+        report.accept(format_args!("{field}.name"), check::port_name(name));
+    }
+    let written_protocol = written.protocol.as_deref().filter(|name| !name.is_empty()).unwrap_or("TCP");
+    let protocol = report.accept(format_args!("{field}.protocol"), protocol(written_protocol));
+    let port = report.accept(format_args!("{field}.containerPort"), check::port_number(written.container_port));
+    Some(ContainerPort { name, protocol: protocol?, port: port? })
+}
+
+/// `podIPs`, or `podIP` alone: at most one of each family.
+fn addresses(report: &mut Report<'_>, status: &PodStatus) -> Vec<IpAddr> {
+    let mut written: Vec<(String, String)> = status
+        .pod_ips
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(|(index, pod_ip)| (format!("status.podIPs[{index}].ip"), pod_ip.ip.clone()))
+        .collect();
+    if written.is_empty() {
+        written.extend(status.pod_ip.clone().map(|text| ("status.podIP".to_owned(), text)));
+    }
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (field, text) in written.into_iter().filter(|(_, text)| !text.is_empty()) {
+        let Some(address) = report.accept(&field, check::address(&text)) else { continue };
+        if addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+            report.error(&field, format!("{text} is a second address of its family, keep one"));
+            continue;
+        }
+        addresses.push(address);
+    }
+    addresses
+}
