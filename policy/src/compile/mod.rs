@@ -1,7 +1,98 @@
 //! World to tables: a pure function, run whole at every change.
 
+mod class;
+mod endpoints;
+mod error;
+mod identity;
+mod ids;
 mod input;
+mod matching;
+mod mentions;
+mod numbering;
+mod peers;
+mod program;
+mod rows;
+mod set;
+mod subjects;
 mod tables;
 
+use common::abi::TenantId;
+
+pub use error::CompileError;
+pub use ids::{Digest, Id, Ids, Kind};
 pub use input::{Binding, Input, NodeView};
+pub use set::{Peers, PolicySet, Scope, SetPeer, SetRule, Tier};
 pub use tables::{Desired, Provenance, Tables};
+
+use self::identity::Identities;
+use self::numbering::Numbering;
+use self::subjects::Sets;
+use crate::model::tenants::{Finding, Tenancy};
+
+/// A compiled world, and what the next compile has to know of it.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    pub desired: Desired,
+    /// What somebody should look at in the marks of tenancy.
+    pub findings: Vec<Finding>,
+    /// True where the tables still hold rows of sets that only the compile before used. Once this one is in
+    /// force, compiling again with it as `previous` lets go of them.
+    pub leftovers: bool,
+    /// The sets that this world's endpoints use.
+    sets: Sets,
+}
+
+/// Compiles a world.
+///
+/// `ids` is what the kernel's `IDS` map holds: those numbers are given to nothing else. `previous` is the
+/// compile that is in force, whose sets stay complete for every pod and address of the new world until the
+/// endpoints have left them; without it (after a restart) what only old sets allow drops until then.
+///
+/// # Errors
+/// Where numbers do not suffice. Nothing is left out instead.
+pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Result<Compiled, CompileError> {
+    let tenancy = Tenancy::of(input.world, input.config);
+    let (subjects, sets) = subjects::subjects(input, &tenancy);
+    let mut live = sets.clone();
+    live.extend(previous.into_iter().flat_map(|previous| previous.sets.clone()));
+    let mentions = mentions::Mentions::of(live.values().map(AsRef::as_ref));
+    let classes = class::Classes::new(&mentions.blocks);
+    let identities = Identities::of(input.world, &tenancy, &mentions);
+
+    let mut numbering = Numbering::new(ids);
+    let rows = rows::Rows {
+        identities: &identities,
+        classes: &classes,
+        tenancy: &tenancy,
+        numbering: &mut numbering,
+        compiled: rows::Compiled::default(),
+    };
+    let rows = rows.compile(&live)?;
+    let tenant_numbers = number_tenants(&tenancy, &mut numbering)?;
+    let peers = peers::Peers {
+        input: *input,
+        identities: &identities,
+        classes: &classes,
+        identity_numbers: &rows.identities,
+        class_numbers: &rows.classes,
+        tenant_numbers: &tenant_numbers,
+    };
+    let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
+    let endpoints = endpoints::Endpoints { input: *input, sets: &rows.sets, tenant_numbers: &tenant_numbers };
+    endpoints.fill(&subjects, &mut numbering, &mut tables)?;
+    tables.rules = rows.rules.into_iter().collect();
+    tables.ports = rows.ports;
+
+    let names = tenancy.names().iter().cloned();
+    let provenance = Provenance { rules: rows.sources, tenants: tenant_numbers.into_iter().zip(names).collect() };
+    Ok(Compiled {
+        desired: Desired { tables, provenance, ids: numbering.into_ids() },
+        findings: tenancy.findings().to_vec(),
+        leftovers: live.len() > sets.len(),
+        sets,
+    })
+}
+
+fn number_tenants(tenancy: &Tenancy<'_>, numbering: &mut Numbering<'_>) -> Result<Vec<TenantId>, CompileError> {
+    tenancy.tenants().iter().map(|tenant| numbering.tenant(tenant, tenant.is_quarantine())).collect()
+}

@@ -1,10 +1,13 @@
 //! What the kernel's maps should hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, TenantId};
+use common::decide::Rules;
 use ipnet::IpNet;
 
+use super::Ids;
 use crate::model::ObjectRef;
 
 /// The maps that follow from policy, as ordinary maps. What the kernel holds is read back into the same shape.
@@ -23,11 +26,46 @@ pub struct Tables {
     pub ports: BTreeMap<u32, PortRow>,
 }
 
+impl Tables {
+    /// What an address is to policy: its own word, or that of the longest range that holds it.
+    #[must_use]
+    pub fn peer_of(&self, address: IpAddr) -> Peer {
+        let own = self.peers.get(&Address::from(address)).copied();
+        own.or_else(|| self.range_of(address)).unwrap_or(Peer::EXTERNAL)
+    }
+
+    /// What is published for the endpoint in a slot.
+    #[must_use]
+    pub fn profile_of(&self, slot: u32) -> Option<&Profile> {
+        let index = u32::try_from(self.endpoints.get(&slot)?.profile).ok()?;
+        self.profiles.get(&index)
+    }
+
+    fn range_of(&self, address: IpAddr) -> Option<Peer> {
+        let whole = IpNet::from(address);
+        let lengths = (0..=whole.prefix_len()).rev();
+        let prefixes = lengths.filter_map(|length| IpNet::new(address, length).ok());
+        prefixes.filter_map(|prefix| self.ranges.get(&prefix.trunc()).copied()).next()
+    }
+}
+
+impl Rules for Tables {
+    fn rule(&self, key: &RuleKey) -> Option<ProgramRef> {
+        self.rules.get(key).copied()
+    }
+
+    fn port_row(&self, row: u32) -> Option<&PortRow> {
+        self.ports.get(&row)
+    }
+}
+
 /// A compiled world.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
     pub tables: Tables,
     pub provenance: Provenance,
+    /// Every number that the tables use.
+    pub ids: Ids,
 }
 
 /// What the numbers in events and counters stand for.

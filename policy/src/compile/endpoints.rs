@@ -1,0 +1,84 @@
+//! Local endpoints: their records, the words of their interfaces, and what is published for them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use common::abi::{DirectionRules, Endpoint, Interface, Profile, TenantId};
+
+use super::ids::Digest;
+use super::numbering::Numbering;
+use super::subjects::Subject;
+use super::{Binding, CompileError, Input, Tables};
+use crate::model::{Isolation, UnknownEndpoints};
+
+/// Fills the tables of interfaces, endpoints and profiles.
+pub(super) struct Endpoints<'a> {
+    pub(super) input: Input<'a>,
+    pub(super) sets: &'a BTreeMap<Digest, DirectionRules>,
+    pub(super) tenant_numbers: &'a [TenantId],
+}
+
+impl Endpoints<'_> {
+    pub(super) fn fill(
+        &self,
+        subjects: &[Subject<'_>],
+        numbering: &mut Numbering<'_>,
+        tables: &mut Tables,
+    ) -> Result<(), CompileError> {
+        for &ifindex in &self.input.node.bridges {
+            tables.interfaces.insert(ifindex, Interface::bridge(ifindex));
+        }
+        for subject in subjects {
+            let binding = subject.binding;
+            let profile = self.profile(subject);
+            let index = numbering.profile(&profile)?;
+            tables.profiles.insert(index, profile);
+            let record = self.record(binding, subject.pod.is_some(), index);
+            if tables.endpoints.insert(binding.slot, record).is_some() {
+                return Err(CompileError::SharedBinding { what: "slot", number: binding.slot });
+            }
+            let interface = Interface::endpoint(binding.ifindex, binding.slot);
+            if tables.interfaces.insert(binding.ifindex, interface).is_some() {
+                return Err(CompileError::SharedBinding { what: "interface", number: binding.ifindex });
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, binding: &Binding, known: bool, profile: u32) -> Endpoint {
+        let pending = !known && self.input.config.unknown_endpoints == UnknownEndpoints::Drop;
+        let mut record = Endpoint {
+            profile: u64::from(profile),
+            id: binding.id,
+            ifindex: binding.ifindex,
+            v4: [0; 4],
+            mac: binding.mac,
+            flags: if pending { Endpoint::PENDING } else { 0 } | if binding.router { Endpoint::ROUTER } else { 0 },
+            adopt_until: binding.adopt_until,
+            v6: [0; 16],
+        };
+        for address in &binding.addresses {
+            match address {
+                IpAddr::V4(v4) => record.v4 = v4.octets(),
+                IpAddr::V6(v6) => record.v6 = v6.octets(),
+            }
+        }
+        record
+    }
+
+    /// Of a pod that is not known nothing is said but that its record is pending.
+    fn profile(&self, subject: &Subject<'_>) -> Profile {
+        let Some(pod) = &subject.pod else {
+            return Profile { written: 1, mode: Isolation::Off as u32, ..Profile::default() };
+        };
+        let rules = pod.sets.map(|set| set.map_or(Some(DirectionRules::default()), |set| self.sets.get(&set).copied()));
+        // A set that was not compiled would leave the pod open: a profile that is not written drops.
+        let [Some(egress), Some(ingress)] = rules else { return Profile::default() };
+        Profile {
+            rules: [egress, ingress],
+            tenant: pod.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]),
+            mode: pod.membership.mode as u32,
+            written: 1,
+        }
+    }
+}

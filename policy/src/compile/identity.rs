@@ -1,0 +1,134 @@
+//! Identities: what a pod is to the selectors and port names that the live sets mention, and nothing more.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::mentions::Mentions;
+use super::set::named_numbers;
+use crate::model::tenants::{Membership, Tenancy, Tenant};
+use crate::model::{Labels, Namespace, Pod, Protocol, World};
+
+/// A pod that has an address of its own and whose Namespace is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) membership: Membership,
+    /// Index into [`Identities::list`].
+    pub(super) identity: usize,
+}
+
+/// All that a set can tell of a pod.
+#[derive(Debug)]
+pub(super) struct Identity<'a> {
+    pub(super) tenant: Option<usize>,
+    pub(super) namespace: &'a Namespace,
+    /// Index into [`Identities::label_sets`].
+    pub(super) labels: usize,
+    /// Index into [`Identities::port_sets`].
+    pub(super) ports: usize,
+}
+
+/// Numbers behind port names, ascending by protocol and name.
+pub(super) type NamedPorts<'a> = Vec<(Protocol, &'a str, Vec<u16>)>;
+
+type Projection<'a> = Vec<(&'a str, &'a str)>;
+
+/// The distinct identities of a world, namespace by namespace.
+pub(super) struct Identities<'a> {
+    pub(super) pods: Vec<Known<'a>>,
+    /// Pods whose Namespace is not known.
+    pub(super) strangers: Vec<&'a Pod>,
+    pub(super) list: Vec<Identity<'a>>,
+    /// Each with the labels of a pod that has it.
+    label_sets: Vec<(Projection<'a>, &'a Labels)>,
+    pub(super) port_sets: Vec<NamedPorts<'a>>,
+    namespace_labels: HashMap<&'a str, Projection<'a>>,
+}
+
+impl<'a> Identities<'a> {
+    pub(super) fn of(world: &'a World, tenancy: &Tenancy<'_>, mentions: &Mentions<'a>) -> Self {
+        let mut identities = Self {
+            pods: Vec::with_capacity(world.pods.len()),
+            strangers: Vec::new(),
+            list: Vec::new(),
+            label_sets: Vec::new(),
+            port_sets: Vec::new(),
+            namespace_labels: HashMap::new(),
+        };
+        let mut by_content: HashMap<(Option<usize>, &str, usize, usize), usize> = HashMap::new();
+        let mut labels: HashMap<Projection<'a>, usize> = HashMap::new();
+        let mut ports: HashMap<NamedPorts<'a>, usize> = HashMap::new();
+        for pod in world.pods.values().filter(|pod| !pod.host_network) {
+            let namespace = world.namespaces.get(&pod.namespace);
+            let (Some(namespace), Some(membership)) = (namespace, tenancy.membership(pod)) else {
+                identities.strangers.push(pod);
+                continue;
+            };
+            let label_set = *labels.entry(project(&pod.labels, &mentions.pod_keys)).or_insert_with_key(|projection| {
+                identities.label_sets.push((projection.clone(), &pod.labels));
+                identities.label_sets.len() - 1
+            });
+            let port_set = *ports.entry(ports_of(pod, mentions)).or_insert_with_key(|named| {
+                identities.port_sets.push(named.clone());
+                identities.port_sets.len() - 1
+            });
+            let content = (membership.tenant, pod.namespace.as_str(), label_set, port_set);
+            let identity = *by_content.entry(content).or_insert_with(|| {
+                identities.list.push(Identity {
+                    tenant: membership.tenant,
+                    namespace,
+                    labels: label_set,
+                    ports: port_set,
+                });
+                identities.list.len() - 1
+            });
+            identities
+                .namespace_labels
+                .entry(&pod.namespace)
+                .or_insert_with(|| project(&namespace.labels, &mentions.namespace_keys));
+            identities.pods.push(Known { pod, membership, identity });
+        }
+        identities
+    }
+
+    /// The labels, for each index that [`Identity::labels`] can have.
+    pub(super) fn label_sets(&self) -> impl Iterator<Item = &'a Labels> + '_ {
+        self.label_sets.iter().map(|(_, labels)| *labels)
+    }
+
+    /// What an identity stands for, for its digest.
+    pub(super) fn content<'b>(&'b self, identity: &'b Identity<'a>, tenancy: &'b Tenancy<'_>) -> Content<'b> {
+        Content {
+            tenant: identity.tenant.map(|tenant| &tenancy.tenants()[tenant]),
+            namespace: &identity.namespace.name,
+            namespace_labels: self.namespace_labels.get(identity.namespace.name.as_str()).map_or(&[], Vec::as_slice),
+            labels: &self.label_sets[identity.labels].0,
+            ports: &self.port_sets[identity.ports],
+        }
+    }
+}
+
+/// Only what the pod has: a label or a port name that nobody mentioned before changes no identity of a pod
+/// without it.
+#[derive(Hash)]
+pub(super) struct Content<'a> {
+    tenant: Option<&'a Tenant>,
+    namespace: &'a str,
+    namespace_labels: &'a [(&'a str, &'a str)],
+    labels: &'a [(&'a str, &'a str)],
+    ports: &'a [(Protocol, &'a str, Vec<u16>)],
+}
+
+fn project<'a>(labels: &'a Labels, keys: &BTreeSet<&'a str>) -> Projection<'a> {
+    keys.iter().filter_map(|&key| Some((key, labels.get(key)?.as_str()))).collect()
+}
+
+fn ports_of<'a>(pod: &Pod, mentions: &Mentions<'a>) -> NamedPorts<'a> {
+    if pod.ports.is_empty() {
+        return Vec::new();
+    }
+    let numbered = mentions
+        .port_names
+        .iter()
+        .map(|&(protocol, name)| (protocol, name, named_numbers(pod, protocol, name)));
+    numbered.filter(|(_, _, numbers)| !numbers.is_empty()).collect()
+}

@@ -1,0 +1,72 @@
+//! What a number in the kernel's maps stands for, so that none is given to anything else while it is in use.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// 128 bits that stand for the content of a thing; the same in every process and every restart.
+pub type Digest = [u8; 16];
+
+/// What a number numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Kind {
+    Identity = 1,
+    Class = 2,
+    Set = 3,
+    Tenant = 4,
+    /// What decided, in events.
+    Rule = 5,
+    /// By its first row; the last four bytes of its digest are its number of rows, in network byte order.
+    Program = 6,
+    Profile = 7,
+}
+
+impl Kind {
+    pub const ALL: [Self; 7] =
+        [Self::Identity, Self::Class, Self::Set, Self::Tenant, Self::Rule, Self::Program, Self::Profile];
+
+    /// The kind with that number in the `IDS` map.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Class => "class",
+            Self::Set => "set",
+            Self::Tenant => "tenant",
+            Self::Rule => "rule",
+            Self::Program => "program",
+            Self::Profile => "profile",
+        }
+    }
+}
+
+/// Key of the `IDS` map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    pub kind: Kind,
+    pub number: u32,
+}
+
+/// The `IDS` map: every number in use, and the digest of what it stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids(pub BTreeMap<Id, Digest>);
+
+/// Keys of the hash. They are no secret: they make it a function of its own.
+const KEYS: (u64, u64) = (0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
+
+pub(super) fn digest(content: &impl Hash) -> Digest {
+    let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
+    content.hash(&mut hasher);
+    let (high, low) = hasher.finish128().as_u64();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&high.to_be_bytes());
+    bytes[8..].copy_from_slice(&low.to_be_bytes());
+    bytes
+}

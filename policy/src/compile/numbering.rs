@@ -1,0 +1,168 @@
+//! Gives out numbers: the same thing has the same number again, and a number that is in use for something
+//! else is not touched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::ops::RangeInclusive;
+
+use common::abi::{Peer, PortRow, ProgramRef, TenantId};
+
+use super::CompileError;
+use super::ids::{Digest, Id, Ids, Kind, digest};
+
+/// Numbers of one compile, on top of those that the kernel holds.
+pub(super) struct Numbering<'a> {
+    held: &'a Ids,
+    held_by_digest: HashMap<(Kind, Digest), u32>,
+    /// Where the search for a free number goes on, by kind and first number.
+    next: BTreeMap<(Kind, u32), u32>,
+    free_rows: FreeRows,
+    given: Ids,
+    given_by_digest: HashMap<(Kind, Digest), u32>,
+}
+
+impl<'a> Numbering<'a> {
+    pub(super) fn new(held: &'a Ids) -> Self {
+        // Reversed, so that the smallest of several numbers with one digest is kept.
+        let held_by_digest = held.0.iter().rev().map(|(id, &digest)| ((id.kind, digest), id.number)).collect();
+        Self {
+            held,
+            held_by_digest,
+            next: BTreeMap::new(),
+            free_rows: FreeRows::new(held),
+            given: Ids::default(),
+            given_by_digest: HashMap::new(),
+        }
+    }
+
+    /// Every number that this compile uses.
+    pub(super) fn into_ids(self) -> Ids {
+        self.given
+    }
+
+    pub(super) fn identity(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
+        self.once(Kind::Identity, content, "identities", Peer::MAX_IDENTITY, "let fewer labels be selected on")
+    }
+
+    pub(super) fn class(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
+        self.once(Kind::Class, content, "CIDR classes", Peer::MAX_CLASS, "let fewer ipBlocks overlap")
+    }
+
+    pub(super) fn set(&mut self, content: Digest) -> Result<u32, CompileError> {
+        self.number(Kind::Set, content, "policy sets", 1..=i32::MAX as u32, "run fewer pods on the node")
+    }
+
+    pub(super) fn tenant(&mut self, content: &impl Hash, quarantine: bool) -> Result<TenantId, CompileError> {
+        let numbers = if quarantine {
+            // The largest number of all is no tenant's: the row of counters that takes what has no room.
+            TenantId::QUARANTINE + 1..=TenantId::MAX - 1
+        } else {
+            1..=TenantId::QUARANTINE - 1
+        };
+        self.number(Kind::Tenant, digest(content), "tenants", numbers, "let fewer tenants share the cluster").map(TenantId)
+    }
+
+    pub(super) fn rule(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
+        self.number(Kind::Rule, digest(content), "rules", 1..=u32::MAX, "write fewer rules for one node's pods")
+    }
+
+    /// Index 0 stays unwritten: an endpoint without a profile drops.
+    pub(super) fn profile(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
+        self.number(Kind::Profile, digest(content), "profiles", 1..=u32::MAX, "run fewer pods on the node")
+    }
+
+    /// The place of a program's rows.
+    pub(super) fn program(&mut self, rows: &[PortRow]) -> Result<ProgramRef, CompileError> {
+        let length = rows.len() as u32;
+        let mut content = digest(&rows);
+        content[12..].copy_from_slice(&length.to_be_bytes());
+        let known = (Kind::Program, content);
+        let first = match self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {
+            Some(&first) => first,
+            None => self.free_rows.take(length).ok_or(CompileError::Full {
+                what: "port intervals",
+                limit: u32::MAX,
+                remedy: "write fewer rules that name ports",
+            })?,
+        };
+        self.give(Kind::Program, content, first);
+        Ok(ProgramRef::new(first, length))
+    }
+
+    /// A number for a thing that is asked for once: a second one with its digest is another thing.
+    fn once(
+        &mut self,
+        kind: Kind,
+        content: &impl Hash,
+        what: &'static str,
+        last: u32,
+        remedy: &'static str,
+    ) -> Result<u32, CompileError> {
+        let content = digest(content);
+        if self.given_by_digest.contains_key(&(kind, content)) {
+            return Err(CompileError::Collision { what });
+        }
+        self.number(kind, content, what, 1..=last, remedy)
+    }
+
+    fn number(
+        &mut self,
+        kind: Kind,
+        content: Digest,
+        what: &'static str,
+        numbers: RangeInclusive<u32>,
+        remedy: &'static str,
+    ) -> Result<u32, CompileError> {
+        let known = (kind, content);
+        if let Some(&number) = self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {
+            self.give(kind, content, number);
+            return Ok(number);
+        }
+        let next = self.next.get(&(kind, *numbers.start())).copied().unwrap_or(*numbers.start());
+        let free = (next..=*numbers.end()).find(|&number| !self.held.0.contains_key(&Id { kind, number }));
+        let full = CompileError::Full { what, limit: numbers.end() - numbers.start() + 1, remedy };
+        let number = free.ok_or(full)?;
+        self.next.insert((kind, *numbers.start()), number.saturating_add(1));
+        self.give(kind, content, number);
+        Ok(number)
+    }
+
+    fn give(&mut self, kind: Kind, content: Digest, number: u32) {
+        self.given.0.insert(Id { kind, number }, content);
+        self.given_by_digest.insert((kind, content), number);
+    }
+}
+
+/// The gaps between the programs that the kernel holds; behind the last one everything is free.
+struct FreeRows {
+    gaps: Vec<(u32, u32)>,
+    end: u32,
+}
+
+impl FreeRows {
+    fn new(held: &Ids) -> Self {
+        let mut free = Self { gaps: Vec::new(), end: 0 };
+        let programs = Id { kind: Kind::Program, number: 0 }..=Id { kind: Kind::Program, number: u32::MAX };
+        for (id, content) in held.0.range(programs) {
+            if id.number > free.end {
+                free.gaps.push((free.end, id.number - free.end));
+            }
+            let [.., a, b, c, d] = *content;
+            free.end = free.end.max(id.number.saturating_add(u32::from_be_bytes([a, b, c, d])));
+        }
+        free
+    }
+
+    /// First fit.
+    fn take(&mut self, rows: u32) -> Option<u32> {
+        if let Some((first, length)) = self.gaps.iter_mut().find(|(_, length)| *length >= rows) {
+            let taken = *first;
+            *first += rows;
+            *length -= rows;
+            return Some(taken);
+        }
+        let taken = self.end;
+        self.end = self.end.checked_add(rows)?;
+        Some(taken)
+    }
+}

@@ -1,0 +1,95 @@
+//! Addresses to peers: pods, nodes, and the ranges that hold everything else.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use common::abi::{Address, Peer, PeerKind, TenantId};
+use ipnet::IpNet;
+
+use super::Input;
+use super::class::Classes;
+use super::identity::Identities;
+
+/// Gives every address its word.
+pub(super) struct Peers<'a> {
+    pub(super) input: Input<'a>,
+    pub(super) identities: &'a Identities<'a>,
+    pub(super) classes: &'a Classes<'a>,
+    /// Numbers, by identity, class and tenant.
+    pub(super) identity_numbers: &'a [u32],
+    pub(super) class_numbers: &'a [u32],
+    pub(super) tenant_numbers: &'a [TenantId],
+}
+
+impl Peers<'_> {
+    /// A pod's address wins over a node's, the own node's over another's.
+    pub(super) fn addresses(&self) -> BTreeMap<Address, Peer> {
+        let mut peers: Vec<(Address, Peer)> = Vec::new();
+        let node = |kind| move |ip: &IpAddr| (Address::from(*ip), Peer::new(kind, 0, self.class(*ip), TenantId::PLATFORM));
+        let world = self.input.world;
+        for (name, other) in &world.nodes {
+            if *name != self.input.node.name {
+                peers.extend(other.addresses.iter().map(node(PeerKind::OtherNode)));
+            }
+        }
+        let own = world.nodes.get(&self.input.node.name);
+        peers.extend(own.iter().flat_map(|own| &own.addresses).map(node(PeerKind::OwnNode)));
+        peers.extend(self.input.node.addresses.iter().map(node(PeerKind::OwnNode)));
+        let strangers = self.identities.strangers.iter().flat_map(|pod| &pod.addresses);
+        peers.extend(strangers.map(|ip| (Address::from(*ip), Peer::UNKNOWN_POD)));
+        self.add_pods(&mut peers);
+        peers.into_iter().collect()
+    }
+
+    /// An address that two pods claim is neither's, unless a veth of this node is bound to one of them.
+    fn add_pods(&self, peers: &mut Vec<(Address, Peer)>) {
+        let bindings = self.input.node.endpoints.iter();
+        let bound: HashSet<(&str, &str, IpAddr)> = bindings
+            .filter_map(|binding| binding.pod.as_ref().map(|pod| (pod, &binding.addresses)))
+            .flat_map(|(pod, ips)| ips.iter().map(|ip| (pod.namespace.as_str(), pod.name.as_str(), *ip)))
+            .collect();
+        let mut claimed: HashSet<IpAddr> = self.identities.strangers.iter().flat_map(|pod| &pod.addresses).copied().collect();
+        let mut proved = Vec::new();
+        for known in &self.identities.pods {
+            for &ip in &known.pod.addresses {
+                let identity = self.identity_numbers[known.identity];
+                let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
+                let peer = Peer::new(PeerKind::Pod, identity, self.class(ip), tenant);
+                if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), ip)) {
+                    proved.push((Address::from(ip), peer));
+                }
+                peers.push((Address::from(ip), if claimed.insert(ip) { peer } else { Peer::UNKNOWN_POD }));
+            }
+        }
+        peers.append(&mut proved);
+    }
+
+    /// Longest-match prefixes. None lies inside a pod range: an address there that no pod owns is in no ipBlock.
+    pub(super) fn ranges(&self) -> BTreeMap<IpNet, Peer> {
+        let pod_ranges = self.pod_ranges();
+        let external = |class: usize| Peer::new(PeerKind::External, 0, self.class_numbers[class], TenantId::PLATFORM);
+        let mut ranges: BTreeMap<IpNet, Peer> = self
+            .classes
+            .prefixes()
+            .filter(|(net, _)| !pod_ranges.iter().any(|range| range.contains(net)))
+            .map(|(net, class)| (net, external(class)))
+            .collect();
+        ranges.extend(pod_ranges.into_iter().map(|range| (range, Peer::UNKNOWN_POD)));
+        ranges
+    }
+
+    /// Configured, or else the Nodes'.
+    fn pod_ranges(&self) -> Vec<IpNet> {
+        let configured = &self.input.config.pod_cidrs;
+        let ranges: Vec<IpNet> = if configured.is_empty() {
+            self.input.world.nodes.values().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect()
+        } else {
+            configured.iter().map(IpNet::trunc).collect()
+        };
+        IpNet::aggregate(&ranges)
+    }
+
+    fn class(&self, address: IpAddr) -> u32 {
+        self.class_numbers[self.classes.of(address)]
+    }
+}

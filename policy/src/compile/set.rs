@@ -1,0 +1,171 @@
+//! A policy set: the rules of one direction that the same policies give to pods, in a form that does not
+//! depend on who the peers are.
+
+use common::abi::{Direction, LowerVerdict, Ranked};
+
+use crate::model::{
+    Block, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, Port, Protocol, Rule, RuleIndex, Selector,
+};
+
+/// Addressed by its content. Every set is of a pod that some policy isolates in that direction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PolicySet {
+    pub direction: Direction,
+    /// Of rules with one rank, the first that matches is named as what decided.
+    pub rules: Vec<SetRule>,
+}
+
+/// One rule of a tier: what it says about which peers and ports.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SetRule {
+    pub tier: Tier,
+    pub says: Ranked,
+    /// What decided, as people read it.
+    pub source: Vec<ObjectRef>,
+    pub peers: Peers,
+    /// `None`: whatever the port, and what has no ports too. A name is one of the peer's.
+    pub ports: Option<Vec<Port>>,
+}
+
+/// The half of a [`common::abi::PortRow`] that a rule speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    Admin,
+    /// NetworkPolicy and the Baseline tier, told apart by rank.
+    Lower,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peers {
+    Any,
+    /// Pods, for what they call their ports.
+    AnyPod,
+    Listed(Vec<SetPeer>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SetPeer {
+    Pods { namespaces: Scope, pods: Selector },
+    Block(Block),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    Named(String),
+    Selected(Selector),
+}
+
+impl PolicySet {
+    /// The set of a pod that these policies isolate, in the order of their names. The pod matters only for
+    /// the numbers behind the port names of its ingress rules.
+    #[must_use]
+    pub(super) fn of(direction: Direction, policies: &[&NetworkPolicy], judged: &Pod) -> Self {
+        let mut rules = Vec::new();
+        for policy in policies {
+            for (index, rule) in rules_of(policy, direction).iter().enumerate() {
+                let source = vec![reference(policy, Some(RuleIndex { direction, index }))];
+                rules.extend(set_rules(direction, policy, rule, &source, judged));
+            }
+        }
+        rules.push(SetRule {
+            tier: Tier::Lower,
+            says: Ranked::lower(3, LowerVerdict::DefaultDeny),
+            source: policies.iter().map(|policy| reference(policy, None)).collect(),
+            peers: Peers::Any,
+            ports: None,
+        });
+        Self { direction, rules }
+    }
+}
+
+pub(super) fn rules_of(policy: &NetworkPolicy, direction: Direction) -> &[Rule] {
+    isolating(policy, direction).unwrap_or_default()
+}
+
+/// The rules of a policy in a direction that it isolates.
+pub(super) fn isolating(policy: &NetworkPolicy, direction: Direction) -> Option<&[Rule]> {
+    match direction {
+        Direction::Egress => policy.egress.as_deref(),
+        Direction::Ingress => policy.ingress.as_deref(),
+    }
+}
+
+fn reference(policy: &NetworkPolicy, rule: Option<RuleIndex>) -> ObjectRef {
+    ObjectRef::NetworkPolicy { namespace: policy.namespace.clone(), name: policy.name.clone(), rule }
+}
+
+/// One rule of a policy, taken apart by how its peers count and by where its port names are looked up.
+fn set_rules(
+    direction: Direction,
+    policy: &NetworkPolicy,
+    rule: &Rule,
+    source: &[ObjectRef],
+    judged: &Pod,
+) -> Vec<SetRule> {
+    let ports = match (rule.ports.as_slice(), direction) {
+        ([], _) => None,
+        (ports, Direction::Egress) => Some(ports.to_vec()),
+        (ports, Direction::Ingress) => Some(ports.iter().flat_map(|port| numbers(port, judged)).collect()),
+    };
+    let make = |says, peers, ports| SetRule { tier: Tier::Lower, says, source: source.to_vec(), peers, ports };
+    let mut made = Vec::new();
+    let (named, other): (Vec<_>, Vec<_>) =
+        rule.peers.iter().partition(|peer| direction == Direction::Ingress && peer.names_namespaces());
+    for (peers, says) in [(named, allow(0, LowerVerdict::AllowNamed)), (other, allow(1, LowerVerdict::Allow))] {
+        if !peers.is_empty() {
+            let listed = peers.into_iter().map(|peer| set_peer(policy, peer)).collect();
+            made.push(make(says, Peers::Listed(listed), ports.clone()));
+        }
+    }
+    if rule.peers.is_empty() {
+        let is_named = |port: &Port| matches!(port, Port::Named(..));
+        let says = allow(1, LowerVerdict::Allow);
+        let names = ports.iter().flatten().filter(|port| is_named(port)).cloned().collect();
+        made.push(make(says, Peers::AnyPod, Some(names)));
+        let numbers = ports.map(|ports| ports.into_iter().filter(|port| !is_named(port)).collect());
+        made.push(make(says, Peers::Any, numbers));
+    }
+    // An empty list would be no restriction to a reader in a hurry: a rule without a port left matches nothing.
+    made.retain(|rule| rule.ports.as_ref().is_none_or(|ports| !ports.is_empty()));
+    made
+}
+
+const fn allow(rank: u32, verdict: LowerVerdict) -> Ranked {
+    Ranked::lower(rank, verdict)
+}
+
+fn set_peer(policy: &NetworkPolicy, peer: &Peer) -> SetPeer {
+    match peer {
+        Peer::Block(block) => SetPeer::Block(block.clone()),
+        Peer::Pods { namespaces, pods } => SetPeer::Pods {
+            namespaces: match namespaces {
+                NamespaceScope::Own => Scope::Named(policy.namespace.clone()),
+                NamespaceScope::Selected(selector) => Scope::Selected(selector.clone()),
+            },
+            pods: pods.clone().unwrap_or_default(),
+        },
+    }
+}
+
+/// A port of an ingress rule, with its name replaced by the numbers that the judged pod has for it.
+fn numbers(port: &Port, judged: &Pod) -> Vec<Port> {
+    match port {
+        Port::Named(protocol, name) => {
+            named_numbers(judged, *protocol, name).into_iter().map(|n| Port::Range(*protocol, n, n)).collect()
+        }
+        Port::All(_) | Port::Range(..) => vec![port.clone()],
+    }
+}
+
+/// The numbers that a pod has for a port's name, ascending.
+pub(super) fn named_numbers(pod: &Pod, protocol: Protocol, name: &str) -> Vec<u16> {
+    let mut numbers: Vec<u16> = pod
+        .ports
+        .iter()
+        .filter(|port| port.protocol == protocol && port.name.as_deref() == Some(name))
+        .map(|port| port.port)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}

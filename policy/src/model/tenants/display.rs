@@ -1,0 +1,41 @@
+//! The names that people read: short ones, unless two tenants would share one.
+
+use std::collections::BTreeMap;
+
+use super::Tenant;
+
+/// A name for each tenant, all different.
+pub(super) fn names(tenants: &[Tenant]) -> Vec<String> {
+    let mut claims: BTreeMap<String, usize> = BTreeMap::new();
+    for tenant in tenants {
+        *claims.entry(short(tenant)).or_default() += 1;
+    }
+    let name = |tenant: &Tenant| {
+        let short = short(tenant);
+        let keeps_short = matches!(tenant, Tenant::Capsule(_) | Tenant::Quarantine(_));
+        let unclear = short.is_empty() || short.contains(['=', ':']) || claims.get(&short).is_some_and(|&n| n > 1);
+        if unclear && !keeps_short { long(tenant) } else { short }
+    };
+    tenants.iter().map(name).collect()
+}
+
+fn short(tenant: &Tenant) -> String {
+    match tenant {
+        Tenant::Capsule(name) | Tenant::Namespace(name) => name.clone(),
+        Tenant::NamespaceLabel { value, .. } | Tenant::NamespaceAnnotation { value, .. } => value.clone(),
+        Tenant::PodLabel { namespace, value, .. } => format!("{namespace}/{value}"),
+        Tenant::Quarantine(namespace) => format!("quarantine:{namespace}"),
+    }
+}
+
+/// Unlike every other tenant's: label keys and namespaces hold neither `:` nor `=`, nor do the short names
+/// that are kept.
+fn long(tenant: &Tenant) -> String {
+    match tenant {
+        Tenant::Capsule(_) | Tenant::Quarantine(_) => short(tenant),
+        Tenant::NamespaceLabel { key, value } => format!("{key}={value}"),
+        Tenant::NamespaceAnnotation { key, value } => format!("annotation:{key}={value}"),
+        Tenant::PodLabel { key, namespace, value } => format!("pod:{key}={namespace}/{value}"),
+        Tenant::Namespace(name) => format!("namespace:{name}"),
+    }
+}

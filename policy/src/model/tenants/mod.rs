@@ -1,0 +1,124 @@
+//! Which tenant a pod belongs to, and how that tenant is held apart (DESIGN.md §5, CONTRACT.md §2 and §3).
+
+mod capsule;
+mod display;
+mod finding;
+mod namespaces;
+
+use std::collections::BTreeMap;
+
+pub use finding::{Finding, QuarantineReason};
+pub use namespaces::ISOLATION_ANNOTATION;
+
+use self::namespaces::Owner;
+use super::{Config, Isolation, Labels, Pod, TenantSource, World};
+
+/// Whose a pod is. Equal names from different sources are different tenants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tenant {
+    /// A Capsule Tenant, by name.
+    Capsule(String),
+    /// The value of a namespace's label.
+    NamespaceLabel { key: String, value: String },
+    /// The value of a namespace's annotation.
+    NamespaceAnnotation { key: String, value: String },
+    /// The value of a pod's label, which is forgeable across namespaces: the namespace is part of the tenant.
+    PodLabel { key: String, namespace: String, value: String },
+    /// A namespace without a tenant under `untenanted: isolated`.
+    Namespace(String),
+    /// A namespace whose marks of a Capsule Tenant disagree.
+    Quarantine(String),
+}
+
+impl Tenant {
+    #[must_use]
+    pub const fn is_quarantine(&self) -> bool {
+        matches!(self, Self::Quarantine(_))
+    }
+}
+
+/// A tenant in [`Tenancy::tenants`], and how the pods of one of its namespaces are held apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Membership {
+    /// Index into [`Tenancy::tenants`]; `None` is the platform.
+    pub tenant: Option<usize>,
+    /// [`Isolation::Off`] for the platform.
+    pub mode: Isolation,
+}
+
+/// The tenants of a world, and whose each pod is.
+#[derive(Clone, Debug)]
+pub struct Tenancy<'a> {
+    tenants: Vec<Tenant>,
+    names: Vec<String>,
+    owners: BTreeMap<&'a str, Owner<'a>>,
+    index: BTreeMap<Tenant, usize>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Tenancy<'a> {
+    #[must_use]
+    pub fn of(world: &'a World, config: &'a Config) -> Self {
+        let mut findings = Vec::new();
+        let owners: BTreeMap<_, _> = world
+            .namespaces
+            .iter()
+            .map(|(name, namespace)| (name.as_str(), namespaces::owner(world, config, namespace, &mut findings)))
+            .collect();
+        findings.extend(namespaces::unknown_modes(world));
+        let mut index: BTreeMap<Tenant, usize> =
+            owners.values().filter_map(|owner| owner.tenant.clone()).map(|tenant| (tenant, 0)).collect();
+        if config.sources.iter().any(|source| matches!(source, TenantSource::PodLabel(_))) {
+            for pod in world.pods.values() {
+                if let Some(tenant) = owners.get(pod.namespace.as_str()).and_then(|owner| owner.by_pod_label(pod)) {
+                    index.insert(tenant, 0);
+                }
+            }
+        }
+        index.values_mut().enumerate().for_each(|(position, place)| *place = position);
+        let tenants: Vec<Tenant> = index.keys().cloned().collect();
+        let names = display::names(&tenants);
+        Self { tenants, names, owners, index, findings }
+    }
+
+    /// Whose the pod is; `None` where its Namespace is not known, which makes it an unknown pod.
+    #[must_use]
+    pub fn membership(&self, pod: &Pod) -> Option<Membership> {
+        let owner = self.owners.get(pod.namespace.as_str())?;
+        if let Some(tenant) = owner.by_pod_label(pod) {
+            return Some(Membership { tenant: self.index.get(&tenant).copied(), mode: owner.pod_label_mode });
+        }
+        let tenant = owner.tenant.as_ref().and_then(|tenant| self.index.get(tenant)).copied();
+        Some(Membership { tenant, mode: owner.mode })
+    }
+
+    /// Every tenant that some namespace or pod belongs to, sorted.
+    #[must_use]
+    pub fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
+    /// The names that people read, in the order of [`Tenancy::tenants`]; no two are equal.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What somebody should look at: quarantined namespaces, annotations that name no mode.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+/// The value of an isolation annotation: `None` without one, `Strict` where it names no mode.
+fn annotated_mode(annotations: &Labels) -> Option<Isolation> {
+    let value = annotations.get(ISOLATION_ANNOTATION)?;
+    Some(parse_mode(value).unwrap_or(Isolation::Strict))
+}
+
+fn parse_mode(text: &str) -> Option<Isolation> {
+    [Isolation::Off, Isolation::Audit, Isolation::Baseline, Isolation::Strict]
+        .into_iter()
+        .find(|mode| mode.name() == text)
+}
