@@ -126,9 +126,7 @@ fn ports_of<'a>(pod: &Pod, mentions: &Mentions<'a>) -> NamedPorts<'a> {
     if pod.ports.is_empty() {
         return Vec::new();
     }
-    let numbered = mentions
-        .port_names
-        .iter()
-        .map(|&(protocol, name)| (protocol, name, named_numbers(pod, protocol, name)));
+    let numbered =
+        mentions.port_names.iter().map(|&(protocol, name)| (protocol, name, named_numbers(pod, protocol, name)));
     numbered.filter(|(_, _, numbers)| !numbers.is_empty()).collect()
 }

@@ -59,7 +59,8 @@ impl<'a> Numbering<'a> {
         } else {
             1..=TenantId::QUARANTINE - 1
         };
-        self.number(Kind::Tenant, digest(content), "tenants", numbers, "let fewer tenants share the cluster").map(TenantId)
+        self.number(Kind::Tenant, digest(content), "tenants", numbers, "let fewer tenants share the cluster")
+            .map(TenantId)
     }
 
     pub(super) fn rule(&mut self, content: &impl Hash) -> Result<u32, CompileError> {

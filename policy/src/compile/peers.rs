@@ -25,7 +25,8 @@ impl Peers<'_> {
     /// A pod's address wins over a node's, the own node's over another's.
     pub(super) fn addresses(&self) -> BTreeMap<Address, Peer> {
         let mut peers: Vec<(Address, Peer)> = Vec::new();
-        let node = |kind| move |ip: &IpAddr| (Address::from(*ip), Peer::new(kind, 0, self.class(*ip), TenantId::PLATFORM));
+        let node =
+            |kind| move |ip: &IpAddr| (Address::from(*ip), Peer::new(kind, 0, self.class(*ip), TenantId::PLATFORM));
         let world = self.input.world;
         for (name, other) in &world.nodes {
             if *name != self.input.node.name {
@@ -48,7 +49,8 @@ impl Peers<'_> {
             .filter_map(|binding| binding.pod.as_ref().map(|pod| (pod, &binding.addresses)))
             .flat_map(|(pod, ips)| ips.iter().map(|ip| (pod.namespace.as_str(), pod.name.as_str(), *ip)))
             .collect();
-        let mut claimed: HashSet<IpAddr> = self.identities.strangers.iter().flat_map(|pod| &pod.addresses).copied().collect();
+        let mut claimed: HashSet<IpAddr> =
+            self.identities.strangers.iter().flat_map(|pod| &pod.addresses).copied().collect();
         let mut proved = Vec::new();
         for known in &self.identities.pods {
             for &ip in &known.pod.addresses {

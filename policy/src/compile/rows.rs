@@ -7,12 +7,12 @@ use common::abi::{DirectionRules, PortKey, PortRow, ProgramRef, RuleKey};
 use super::CompileError;
 use super::class::Classes;
 use super::identity::{Identities, NamedPorts};
+use super::ids::Digest;
 use super::matching::{Matching, Pairs};
 use super::numbering::Numbering;
 use super::program::{Line, Span, rows};
 use super::set::{Peers, PolicySet, SetRule};
 use super::subjects::Sets;
-use super::ids::Digest;
 use crate::model::tenants::Tenancy;
 use crate::model::{ObjectRef, Port, Protocol};
 
@@ -98,7 +98,7 @@ impl<'a> Rows<'a, '_, '_> {
         named: Option<&NamedPorts<'_>>,
     ) -> Result<ProgramRef, CompileError> {
         let lines = programs.lines(matched, named);
-        let signature = lines.iter().map(|(rule, line)| (*rule, line.spans.clone())).collect();
+        let signature: Vec<_> = lines.iter().map(|(rule, line)| (*rule, line.spans.clone())).collect();
         if let Some(&program) = programs.known.get(&signature) {
             return Ok(program);
         }
@@ -151,8 +151,7 @@ impl Programs<'_> {
         let rules = self.set.rules.iter().enumerate();
         let spoken = rules.filter(|(index, rule)| rule.peers == Peers::Any || matched.binary_search(index).is_ok());
         let line = |(index, rule): (usize, &SetRule)| {
-            let line =
-                Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: spans(rule, named) };
+            let line = Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: spans(rule, named) };
             (index, line)
         };
         spoken.map(line).collect()

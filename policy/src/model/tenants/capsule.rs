@@ -6,13 +6,14 @@ use crate::model::{CapsuleTenant, Namespace, World};
 const LABEL: &str = "capsule.clastix.io/tenant";
 
 /// What the marks of Capsule on a namespace say; `None` where it has none.
-pub(super) fn claim<'a>(world: &'a World, namespace: &Namespace) -> Option<Result<&'a CapsuleTenant, QuarantineReason>> {
+pub(super) fn claim<'a>(
+    world: &'a World,
+    namespace: &Namespace,
+) -> Option<Result<&'a CapsuleTenant, QuarantineReason>> {
     let label = namespace.labels.get(LABEL).map(String::as_str);
     match (label, namespace.tenant_references.as_slice()) {
         (None, []) => None,
-        (_, [_, _, ..]) => {
-            Some(Err(QuarantineReason::SeveralReferences { count: namespace.tenant_references.len() }))
-        }
+        (_, [_, _, ..]) => Some(Err(QuarantineReason::SeveralReferences { count: namespace.tenant_references.len() })),
         (None, [reference]) => Some(Err(QuarantineReason::ReferenceWithoutLabel { tenant: reference.name.clone() })),
         (Some(label), []) => Some(by_label_alone(world, label)),
         (Some(label), [reference]) => {
@@ -35,8 +36,7 @@ fn by_label_alone<'a>(world: &'a World, name: &str) -> Result<&'a CapsuleTenant,
 }
 
 fn by_reference<'a>(world: &'a World, name: &str, uid: &str) -> Result<&'a CapsuleTenant, QuarantineReason> {
-    let tenant =
-        world.tenants.get(name).ok_or_else(|| QuarantineReason::NoSuchTenant { tenant: name.to_owned() })?;
+    let tenant = world.tenants.get(name).ok_or_else(|| QuarantineReason::NoSuchTenant { tenant: name.to_owned() })?;
     match tenant.uid.as_deref() {
         None => Err(QuarantineReason::TenantWithoutUid { tenant: name.to_owned() }),
         Some(live) if live == uid && !uid.is_empty() => Ok(tenant),

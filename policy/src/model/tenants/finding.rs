@@ -44,10 +44,16 @@ impl fmt::Display for QuarantineReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LabelWithoutReference { tenant } => {
-                write!(f, "its label names the Tenant {tenant} but no ownerReference does; add the reference or remove the label")
+                write!(
+                    f,
+                    "its label names the Tenant {tenant} but no ownerReference does; add the reference or remove the label"
+                )
             }
             Self::ReferenceWithoutLabel { tenant } => {
-                write!(f, "an ownerReference names the Tenant {tenant} but its label does not; add the label or remove the reference")
+                write!(
+                    f,
+                    "an ownerReference names the Tenant {tenant} but its label does not; add the label or remove the reference"
+                )
             }
             Self::SeveralReferences { count } => {
                 write!(f, "it has {count} ownerReferences to Tenants; leave the one of its tenant")
@@ -59,10 +65,16 @@ impl fmt::Display for QuarantineReason {
                 write!(f, "no Tenant has the name {tenant}; create it or remove label and ownerReference")
             }
             Self::WrongUid { tenant } => {
-                write!(f, "its ownerReference has not the uid of the Tenant {tenant}; set it to the Tenant's metadata.uid")
+                write!(
+                    f,
+                    "its ownerReference has not the uid of the Tenant {tenant}; set it to the Tenant's metadata.uid"
+                )
             }
             Self::TenantWithoutUid { tenant } => {
-                write!(f, "its ownerReference names the Tenant {tenant}, which has no uid; give the Tenant one or remove the reference")
+                write!(
+                    f,
+                    "its ownerReference names the Tenant {tenant}, which has no uid; give the Tenant one or remove the reference"
+                )
             }
         }
     }

@@ -54,10 +54,12 @@ pub(super) fn owner<'a>(
                     Some(Tenant::Quarantine(namespace.name.clone()))
                 }
             },
-            TenantSource::NamespaceLabel(key) => named(&namespace.labels, key)
-                .map(|(key, value)| Tenant::NamespaceLabel { key, value }),
-            TenantSource::NamespaceAnnotation(key) => named(&namespace.annotations, key)
-                .map(|(key, value)| Tenant::NamespaceAnnotation { key, value }),
+            TenantSource::NamespaceLabel(key) => {
+                named(&namespace.labels, key).map(|(key, value)| Tenant::NamespaceLabel { key, value })
+            }
+            TenantSource::NamespaceAnnotation(key) => {
+                named(&namespace.annotations, key).map(|(key, value)| Tenant::NamespaceAnnotation { key, value })
+            }
             TenantSource::PodLabel(key) => {
                 owner.pod_labels.push(key);
                 None

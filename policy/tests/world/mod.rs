@@ -1,0 +1,182 @@
+//! Small worlds, written down quickly, and what compiled rules say of them.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use common::abi::{Direction, PortKey};
+use common::decide::{Judgement, Question, judge};
+use ipnet::IpNet;
+use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
+use policy::model::{
+    Block, CapsuleTenant, Config, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
+    OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector, World,
+};
+
+/// A world with one node, `node`, whose pods are all local.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub world: World,
+    pub config: Config,
+    pub node: NodeView,
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+/// `a=1,b=2`; nothing for no labels.
+pub fn labels(text: &str) -> Labels {
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap()).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// `a=1`, `a!=1`, `a`, `!a`, separated by commas.
+pub fn selector(text: &str) -> Selector {
+    let requirements = text.split(',').filter(|part| !part.is_empty()).map(|part| {
+        let values = |value: &str| BTreeSet::from([value.to_owned()]);
+        let (key, operator) = match (part.split_once("!="), part.split_once('='), part.strip_prefix('!')) {
+            (Some((key, value)), ..) => (key, Operator::NotIn(values(value))),
+            (_, Some((key, value)), _) => (key, Operator::In(values(value))),
+            (.., Some(key)) => (key, Operator::DoesNotExist),
+            _ => (part, Operator::Exists),
+        };
+        Requirement { key: key.to_owned(), operator }
+    });
+    Selector { requirements: requirements.collect() }
+}
+
+/// A policy that selects all pods of its namespace and isolates in no direction yet.
+pub fn policy(namespace: &str, name: &str) -> NetworkPolicy {
+    NetworkPolicy {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        subject: Selector::default(),
+        ingress: None,
+        egress: None,
+    }
+}
+
+pub fn rule(peers: &[Peer], ports: &[Port]) -> Rule {
+    Rule { peers: peers.to_vec(), ports: ports.to_vec() }
+}
+
+/// Pods of the policy's own namespace.
+pub fn own_pods(pods: &str) -> Peer {
+    Peer::Pods { namespaces: NamespaceScope::Own, pods: Some(selector(pods)) }
+}
+
+/// Pods of selected namespaces.
+pub fn pods(namespaces: &str, pods: &str) -> Peer {
+    Peer::Pods { namespaces: NamespaceScope::Selected(selector(namespaces)), pods: Some(selector(pods)) }
+}
+
+pub fn block(cidr: &str, except: &[&str]) -> Peer {
+    Peer::Block(Block { cidr: net(cidr), except: except.iter().map(|text| net(text)).collect() })
+}
+
+pub fn tcp(port: u16) -> Port {
+    Port::Range(Protocol::Tcp, port, port)
+}
+
+pub fn container_port(name: &str, protocol: Protocol, port: u16) -> ContainerPort {
+    ContainerPort { name: Some(name.to_owned()), protocol, port }
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let node = Node {
+            name: "node".to_owned(),
+            addresses: vec![ip("192.0.2.1")],
+            pod_cidrs: vec![net("10.244.0.0/16"), net("fd00:10:244::/64")],
+            ..Node::default()
+        };
+        let mut world = World::default();
+        world.nodes.insert("node".to_owned(), node);
+        let node = NodeView { name: "node".to_owned(), ..NodeView::default() };
+        Self { world, config: Config::default(), node }
+    }
+}
+
+impl Scene {
+    pub fn namespace(&mut self, name: &str, marks: &str) -> &mut Namespace {
+        let mut labels = labels(marks);
+        labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        self.world.namespaces.entry(name.to_owned()).or_insert(Namespace {
+            name: name.to_owned(),
+            labels,
+            ..Namespace::default()
+        })
+    }
+
+    /// A namespace that belongs to a Capsule Tenant by label and ownerReference.
+    pub fn owned(&mut self, name: &str, tenant: &str) -> &mut Namespace {
+        self.world.tenants.entry(tenant.to_owned()).or_insert(CapsuleTenant {
+            name: tenant.to_owned(),
+            uid: Some(format!("uid-{tenant}")),
+            ..CapsuleTenant::default()
+        });
+        let namespace = self.namespace(name, &format!("capsule.clastix.io/tenant={tenant}"));
+        namespace.tenant_references = vec![OwnerReference { name: tenant.to_owned(), uid: format!("uid-{tenant}") }];
+        namespace
+    }
+
+    /// A local pod, `NAMESPACE/NAME`, in a namespace that exists already or is made.
+    pub fn pod(&mut self, key: &str, marks: &str, addresses: &[&str]) -> &mut Pod {
+        let (namespace, name) = key.split_once('/').unwrap();
+        self.namespace(namespace, "");
+        let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
+        let slot = self.node.endpoints.len() as u32 + 1;
+        self.node.endpoints.push(Binding {
+            slot,
+            id: slot + 100,
+            ifindex: slot + 1000,
+            mac: [2, 0, 0, 0, 0, slot as u8],
+            addresses: addresses.clone(),
+            pod: Some(key.clone()),
+            adopt_until: 0,
+            router: false,
+        });
+        self.world.pods.entry(key).or_insert(Pod {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            labels: labels(marks),
+            addresses,
+            node: "node".to_owned(),
+            ..Pod::default()
+        })
+    }
+
+    pub fn policy(&mut self, policy: NetworkPolicy) {
+        self.world.network_policies.insert((policy.namespace.clone(), policy.name.clone()), policy);
+    }
+
+    pub fn input(&self) -> Input<'_> {
+        Input { world: &self.world, config: &self.config, node: &self.node }
+    }
+
+    pub fn compile(&self) -> Compiled {
+        compile(&self.input(), &Ids::default(), None).unwrap()
+    }
+
+    pub fn slot(&self, pod: &str) -> u32 {
+        let is = |binding: &&Binding| binding.pod.as_ref().is_some_and(|key| key.to_string() == pod);
+        self.node.endpoints.iter().find(is).unwrap().slot
+    }
+
+    /// The judgement of one direction at a pod.
+    pub fn judge(&self, compiled: &Compiled, pod: &str, direction: Direction, other: &str, port: PortKey) -> Judgement {
+        let tables = &compiled.desired.tables;
+        let profile = tables.profile_of(self.slot(pod)).unwrap();
+        judge(tables, profile, Question { direction, peer: tables.peer_of(ip(other)), port })
+    }
+}
+
+pub const fn to_tcp(port: u16) -> PortKey {
+    PortKey::new(6, port)
+}
