@@ -3,7 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod events;
-pub mod kernel;
 pub mod ingest;
+pub mod kernel;
 pub mod lab;
 pub mod net;
