@@ -2,4 +2,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 pub mod datapath;
+pub mod frames;
+pub mod host;
 pub mod netns;

@@ -63,6 +63,11 @@ pub struct Seen {
     pub outcome: Outcome,
 }
 
+// SAFETY: read back by tests only, from a map into which the programs write whole values of this type.
+#[cfg(feature = "user")]
+#[allow(unsafe_code, reason = "aya asks for it to read a map")]
+unsafe impl aya::Pod for Seen {}
+
 impl Seen {
     pub const EMPTY: Self = Self {
         frame: Frame::EMPTY,

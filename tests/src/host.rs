@@ -1,0 +1,168 @@
+//! The host's side of the comparison: compiled tables and ordinary maps under the same `decide` as in the kernel.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use common::abi::{
+    Address, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow, Profile,
+    ProgramRef, RuleKey, Settings, Ticks,
+};
+use common::decide::{Rules, Seen, decide};
+use common::parse::{HEAD, Head, Packet};
+use ipnet::IpNet;
+use policy::compile::Tables;
+
+/// A node whose maps are ordinary ones.
+#[derive(Debug, Default)]
+pub struct HostNode {
+    pub tables: Tables,
+    pub settings: Settings,
+    pub epoch: u64,
+    pub now: Ticks,
+    flows: HashMap<FlowKey, FlowEntry>,
+    fragments: HashMap<FragmentKey, FragmentPorts>,
+    /// What the packet at hand entered; it is not looked up again before the next one.
+    entered: RefCell<Vec<(FlowKey, FlowEntry)>>,
+    kept: RefCell<Vec<(FragmentKey, FragmentPorts)>>,
+}
+
+impl HostNode {
+    #[must_use]
+    pub fn new(tables: Tables) -> Self {
+        Self { tables, epoch: 1, ..Self::default() }
+    }
+
+    /// Decides about a frame at a hook.
+    pub fn run(&mut self, direction: Direction, frame: &HostFrame) -> Seen {
+        let mut seen = Seen::EMPTY;
+        decide(direction, frame, self, &mut seen);
+        self.flows.extend(self.entered.take());
+        self.fragments.extend(self.kept.take());
+        seen
+    }
+
+    /// Forgets every flow and fragment.
+    pub fn forget(&mut self) {
+        self.flows.clear();
+        self.fragments.clear();
+    }
+}
+
+impl Rules for HostNode {
+    fn rule(&self, key: &RuleKey) -> Option<ProgramRef> {
+        self.tables.rules.get(key).copied()
+    }
+
+    fn port_row(&self, row: u32) -> Option<&PortRow> {
+        self.tables.ports.get(&row)
+    }
+}
+
+impl common::decide::Tables for HostNode {
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn now(&self) -> Ticks {
+        self.now
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn interface(&self, ifindex: u32) -> Option<Interface> {
+        self.tables.interfaces.get(&ifindex).copied()
+    }
+
+    fn endpoint(&self, slot: u32) -> Option<&Endpoint> {
+        self.tables.endpoints.get(&slot)
+    }
+
+    fn profile(&self, index: u64) -> Option<&Profile> {
+        u32::try_from(index).ok().and_then(|index| self.tables.profiles.get(&index))
+    }
+
+    fn peer(&self, address: &Address) -> Option<Peer> {
+        self.tables.peers.get(address).copied()
+    }
+
+    fn range(&self, address: &Address) -> Option<Peer> {
+        let ip = std::net::IpAddr::from(*address);
+        let holding = self.tables.ranges.iter().filter(|(range, _)| range.contains(&ip));
+        holding.max_by_key(|(range, _): &(&IpNet, _)| range.prefix_len()).map(|(_, peer)| *peer)
+    }
+
+    fn flow(&self, key: &FlowKey) -> Option<&FlowEntry> {
+        self.flows.get(key)
+    }
+
+    fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
+        self.entered.borrow_mut().push((*key, entry.clone()));
+        true
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
+        self.fragments.get(key).copied()
+    }
+
+    fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool {
+        self.kept.borrow_mut().push((*key, ports));
+        true
+    }
+}
+
+/// A frame, and where it is seen.
+#[derive(Clone, Debug)]
+pub struct HostFrame {
+    pub bytes: Vec<u8>,
+    pub ifindex: u32,
+    pub ingress_ifindex: u32,
+    head: Head,
+    looked_at: Cell<u32>,
+}
+
+impl HostFrame {
+    #[must_use]
+    pub fn new(bytes: Vec<u8>, ifindex: u32, ingress_ifindex: u32) -> Self {
+        let mut head = Head::EMPTY;
+        let length = bytes.len().min(HEAD);
+        head.frame[..length].copy_from_slice(&bytes[..length]);
+        Self { bytes, ifindex, ingress_ifindex, head, looked_at: Cell::new(0) }
+    }
+
+    /// The end of the last byte that was asked for one by one.
+    #[must_use]
+    pub fn looked_at(&self) -> u32 {
+        self.looked_at.get()
+    }
+}
+
+impl Packet for HostFrame {
+    fn length(&self) -> u32 {
+        u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
+    }
+
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(N)?;
+        self.looked_at.set(self.looked_at.get().max(u32::try_from(end).ok()?));
+        self.bytes.get(start..end)?.try_into().ok()
+    }
+
+    fn has_vlan_tag(&self) -> bool {
+        false
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    fn ingress_ifindex(&self) -> u32 {
+        self.ingress_ifindex
+    }
+}
