@@ -119,7 +119,15 @@ pub struct Ipv4 {
 impl Ipv4 {
     #[must_use]
     pub const fn new(source: Ipv4Addr, destination: Ipv4Addr) -> Self {
-        Self { source, destination, protocol: TCP, options: Vec::new(), id: 7, more_fragments: false, fragment_offset: 0 }
+        Self {
+            source,
+            destination,
+            protocol: TCP,
+            options: Vec::new(),
+            id: 7,
+            more_fragments: false,
+            fragment_offset: 0,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use aya::Pod;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey};
 use ipnet::IpNet;
-use policy::compile::Tables;
+use policy::compile::{Id, Ids, Kind, Tables};
 
 use super::Maps;
 
@@ -35,6 +35,18 @@ impl Maps {
             rules: self.rules()?,
             ports: rows("PORT", &self.port, is_written)?,
         })
+    }
+
+    /// What the numbers in the tables stand for.
+    ///
+    /// # Errors
+    /// The map cannot be read, or holds a kind that this version does not know.
+    pub fn ids(&self) -> Result<Ids> {
+        let rows = entries("IDS", &self.ids)?.into_iter().map(|([kind, number], digest)| {
+            let kind = Kind::from_number(kind).with_context(|| format!("the map IDS holds the unknown kind {kind}"))?;
+            Ok((Id { kind, number }, digest))
+        });
+        Ok(Ids(rows.collect::<Result<_>>()?))
     }
 
     fn interfaces(&self) -> Result<BTreeMap<u32, Interface>> {

@@ -1,0 +1,108 @@
+//! What the programs tell: events in the ring, counters in maps. One packet each, without a wire.
+
+#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
+
+use std::time::Duration;
+
+use agent::events::EventReader;
+use agent::kernel::{Attachment, Datapath, Frame};
+use aya::Pod;
+use aya::maps::{Array, Map, MapData};
+use common::abi::{Direction, DropKey, DropReason, Endpoint, Interface, Profile, TenantId};
+use tests::datapath::TestNode;
+
+const TC_ACT_UNSPEC: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+const POD: [u8; 4] = [10, 244, 0, 5];
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 5];
+const TENANT: TenantId = TenantId(7);
+
+/// Writes one row of a pinned array, past the agent.
+fn set<V: Pod>(node: &TestNode, map: &str, index: u32, value: V) {
+    let data = MapData::from_pin(node.pins.maps().join(map)).expect("a pinned map");
+    let mut array: Array<_, V> = Map::from_map_data(data).expect("a map").try_into().expect("an array");
+    array.set(index, value, 0).expect("write");
+}
+
+/// A pod that nothing restricts behind the node's veth.
+fn bind(node: &TestNode) {
+    let profile = Profile { tenant: TENANT, written: 1, ..Profile::default() };
+    let ifindex = node.veth();
+    let endpoint = Endpoint { profile: 1, id: 9, ifindex, v4: POD, mac: MAC, flags: 0, adopt_until: 0, v6: [0; 16] };
+    set(node, "PROFILE", 1, profile);
+    set(node, "ENDPOINT", 0, endpoint);
+    set(node, "SLOT", ifindex % 4096, Interface::endpoint(ifindex, 0).0);
+}
+
+/// A UDP datagram from the pod's MAC to 192.0.2.1, port 53.
+fn datagram(source: [u8; 4]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1];
+    frame.extend(MAC);
+    frame.extend([0x08, 0x00]);
+    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend(source);
+    frame.extend([192, 0, 2, 1]);
+    frame.extend([0x30, 0x39, 0, 53, 0, 8, 0, 0]);
+    frame
+}
+
+fn send(node: &TestNode, datapath: &mut Datapath, source: [u8; 4]) -> i32 {
+    let ifindex = node.veth();
+    let bytes = datagram(source);
+    let frame = Frame { bytes: &bytes, ifindex, ingress_ifindex: ifindex };
+    node.inside(|| datapath.test_run(Direction::Egress, &frame, 1).expect("run")).action
+}
+
+#[test]
+fn a_dropped_packet_is_told_and_counted() {
+    let node = TestNode::new("told");
+    let mut datapath = node.open(Attachment::Auto);
+    bind(&node);
+    let mut reader = EventReader::open(&node.pins).expect("the ring");
+    assert!(reader.poll(Duration::ZERO).expect("poll").is_empty());
+
+    assert_eq!(send(&node, &mut datapath, [10, 244, 0, 6]), TC_ACT_SHOT);
+    let events = reader.poll(Duration::from_secs(1)).expect("poll");
+    let [event] = events.as_slice() else { unreachable!("one packet, one event: {events:?}") };
+    assert_eq!(event.reason, DropReason::SpoofedSource as u8);
+    assert_eq!(event.source.octets()[12..], [10, 244, 0, 6]);
+    assert_eq!((event.endpoint, event.source_port, event.destination_port), (9, 12345, 53));
+    assert_eq!(event.source_mac, MAC);
+
+    let drops = datapath.maps.drops().expect("drops");
+    let [(key, traffic)] = drops.as_slice() else { unreachable!("one row: {drops:?}") };
+    let DropKey { source, direction, reason, audited, .. } = *key;
+    assert_eq!((direction, reason, audited), (Direction::Egress as u8, DropReason::SpoofedSource as u8, 0));
+    assert_eq!(source, TENANT);
+    assert_eq!((traffic.packets, traffic.bytes), (1, 42));
+}
+
+#[test]
+fn a_packet_that_passes_is_counted_and_its_flow_swept_when_it_expired() {
+    let node = TestNode::new("passes");
+    let mut datapath = node.open(Attachment::Auto);
+    bind(&node);
+    assert_eq!(send(&node, &mut datapath, POD), TC_ACT_UNSPEC);
+    assert_eq!(datapath.maps.forwarded(Direction::Egress).expect("counter").packets, 1);
+    assert_eq!(datapath.maps.forwarded(Direction::Ingress).expect("counter").packets, 0);
+    assert!(datapath.maps.drops().expect("drops").is_empty());
+
+    let now = agent::kernel::now_ticks().expect("clock");
+    assert_eq!(datapath.maps.sweep_flows(now).expect("sweep"), 0, "it has just begun");
+    let next_day = now + 24 * 3600 * common::abi::SECOND;
+    assert_eq!(datapath.maps.sweep_flows(next_day).expect("sweep"), 1);
+    assert_eq!(datapath.maps.sweep_flows(next_day).expect("sweep"), 0);
+}
+
+#[test]
+fn usage_counts_entries_and_knows_the_capacity() {
+    let node = TestNode::new("usage");
+    let mut datapath = node.open(Attachment::Auto);
+    bind(&node);
+    assert_eq!(send(&node, &mut datapath, POD), TC_ACT_UNSPEC);
+    let usage = datapath.maps.usage().expect("usage");
+    let flow = usage.iter().find(|usage| usage.map == "FLOW").expect("the table of flows");
+    assert_eq!((flow.entries, flow.capacity), (1, 262_144));
+    let drops = usage.iter().find(|usage| usage.map == "DROPS").expect("the counters");
+    assert_eq!(drops.entries, DropReason::ALL.len() * 4, "the overflow rows");
+}
