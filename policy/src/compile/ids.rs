@@ -58,6 +58,16 @@ pub struct Id {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids(pub BTreeMap<Id, Digest>);
 
+impl Ids {
+    /// Forgets what a number stands for, but not that it is in use: what it stood for gets another number.
+    pub fn distrust(&mut self, id: Id) {
+        if let Some(digest) = self.0.get_mut(&id) {
+            // The rest of a program's digest is its length.
+            digest[..12].fill(0);
+        }
+    }
+}
+
 /// Keys of the hash. They are no secret: they make it a function of its own.
 const KEYS: (u64, u64) = (0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
 

@@ -58,7 +58,7 @@ impl Peers<'_> {
                 let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
                 let peer = Peer::new(PeerKind::Pod, identity, self.class(ip), tenant);
                 if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), ip)) {
-                    proved.push((Address::from(ip), peer));
+                    proved.push((Address::from(ip), peer.with_kind(PeerKind::LocalPod)));
                 }
                 peers.push((Address::from(ip), if claimed.insert(ip) { peer } else { Peer::UNKNOWN_POD }));
             }

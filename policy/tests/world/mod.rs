@@ -8,6 +8,7 @@ use common::abi::{Direction, PortKey};
 use common::decide::{Judgement, Question, judge};
 use ipnet::IpNet;
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
+use policy::plan::Capacities;
 use policy::model::{
     Block, CapsuleTenant, Config, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
     OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector, World,
@@ -180,3 +181,14 @@ impl Scene {
 pub const fn to_tcp(port: u16) -> PortKey {
     PortKey::new(6, port)
 }
+
+/// Room for everything.
+pub const ROOM: Capacities = Capacities {
+    peers: 1 << 20,
+    ranges: 1 << 20,
+    rules: 1 << 20,
+    ports: 1 << 20,
+    profiles: 1 << 20,
+    endpoints: 1 << 10,
+    ids: 1 << 20,
+};

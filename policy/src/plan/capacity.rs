@@ -1,0 +1,52 @@
+//! Whether everything fits while a change is under way: what is held and what is to come.
+
+use std::collections::BTreeMap;
+
+use super::{Observed, PlanError};
+use crate::compile::Desired;
+
+/// Entries that the maps can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Of each family.
+    pub peers: usize,
+    /// Of each family.
+    pub ranges: usize,
+    pub rules: usize,
+    pub ports: usize,
+    pub profiles: usize,
+    pub endpoints: usize,
+    pub ids: usize,
+}
+
+impl Capacities {
+    pub(super) fn check(&self, observed: &Observed, desired: &Desired) -> Result<(), PlanError> {
+        let (old, new) = (&observed.tables, &desired.tables);
+        for is_v4 in [true, false] {
+            let peers = union(&old.peers, &new.peers, |address| address.is_v4() == is_v4);
+            fits("addresses", peers, self.peers, "maps.peers")?;
+            let ranges = union(&old.ranges, &new.ranges, |range| range.network().is_ipv4() == is_v4);
+            fits("address ranges", ranges, self.ranges, "maps.ranges")?;
+        }
+        fits("rules", union(&old.rules, &new.rules, |_| true), self.rules, "maps.rules")?;
+        fits("ids", union(&observed.ids.0, &desired.ids.0, |_| true), self.ids, "maps.ids")?;
+        fits("port rows", end(&new.ports), self.ports, "maps.ports")?;
+        fits("profiles", end(&new.profiles), self.profiles, "maps.profiles")?;
+        fits("endpoints", end(&new.endpoints), self.endpoints, "maps.endpoints")
+    }
+}
+
+fn fits(map: &'static str, needed: usize, capacity: usize, setting: &'static str) -> Result<(), PlanError> {
+    if needed > capacity { Err(PlanError::Full { map, needed, capacity, setting }) } else { Ok(()) }
+}
+
+/// Keys of either map.
+fn union<K: Ord, V, W>(old: &BTreeMap<K, V>, new: &BTreeMap<K, W>, counts: impl Fn(&K) -> bool) -> usize {
+    let added = new.keys().filter(|key| counts(key)).count();
+    added + old.keys().filter(|key| counts(key) && !new.contains_key(key)).count()
+}
+
+/// Entries of an array that reaches to the last index.
+fn end<V>(array: &BTreeMap<u32, V>) -> usize {
+    array.last_key_value().map_or(0, |(&last, _)| last as usize + 1)
+}

@@ -1,0 +1,118 @@
+//! The difference between what the kernel holds and what it should hold, in the order of the module above.
+
+mod endpoints;
+mod immutable;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use common::abi::{DirectionRules, Peer, RuleKey};
+use ipnet::IpNet;
+
+use super::{Capacities, Observed, Op, Plan, PlanError};
+use crate::compile::{Desired, Tables};
+
+/// The operations that lead from what is observed to what is desired: none where there is no difference.
+///
+/// # Errors
+/// Where something does not fit or is not what it should be. Nothing is to be changed then.
+pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> Result<Plan, PlanError> {
+    immutable::check(observed, desired)?;
+    endpoints::check(&observed.tables, &desired.tables)?;
+    capacities.check(observed, desired)?;
+
+    let (old, new) = (&observed.tables, &desired.tables);
+    let departures = endpoints::departures(old, new);
+    let stale = removed(&old.rules, &new.rules, |&key| Op::RemoveRule { key });
+    let carried = Carried::of(new);
+    let (drift, stale): (Vec<Op>, Vec<Op>) = stale.partition(|op| carried.reads(op));
+    let addresses = addresses(old, new);
+    let publications = endpoints::publications(old, new);
+    let revokes = !(addresses.is_empty() && drift.is_empty() && publications.is_empty());
+
+    let mut ops = departures;
+    ops.extend(changed(&observed.ids.0, &desired.ids.0, |&id, &digest| Op::SetId { id, digest }));
+    ops.extend(changed(&old.ports, &new.ports, |&row, &value| Op::SetPort { row, value }));
+    ops.extend(changed(&old.profiles, &new.profiles, |&index, &profile| Op::SetProfile { index, profile }));
+    ops.extend(changed(&old.rules, &new.rules, |&key, &program| Op::SetRule { key, program }));
+    ops.extend(addresses);
+    ops.extend(drift);
+    ops.extend(endpoints::arrivals(old, new));
+    ops.extend(publications);
+    if revokes {
+        ops.push(Op::RaiseEpoch { epoch: observed.epoch + 1 });
+    }
+    let mut leftovers: Vec<Op> = removed(&old.endpoints, &new.endpoints, |&slot| Op::RemoveEndpoint { slot }).collect();
+    leftovers.extend(stale);
+    leftovers.extend(removed(&old.profiles, &new.profiles, |&index| Op::RemoveProfile { index }));
+    leftovers.extend(removed(&old.ports, &new.ports, |&row| Op::RemovePort { row }));
+    leftovers.extend(removed(&observed.ids.0, &desired.ids.0, |&id| Op::RemoveId { id }));
+    if !leftovers.is_empty() {
+        ops.push(Op::Grace);
+        ops.extend(leftovers);
+    }
+    Ok(Plan { ops })
+}
+
+/// Entries that are new or have another value.
+fn changed<'a, K: Ord, V: PartialEq>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+    op: impl Fn(&K, &V) -> Op + 'a,
+) -> impl Iterator<Item = Op> + 'a {
+    new.iter().filter(|(key, value)| old.get(key) != Some(value)).map(move |(key, value)| op(key, value))
+}
+
+fn removed<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+    op: impl Fn(&K) -> Op + 'a,
+) -> impl Iterator<Item = Op> + 'a {
+    old.keys().filter(|key| !new.contains_key(key)).map(op)
+}
+
+/// Each address changes once, from its old word to its new one.
+fn addresses(old: &Tables, new: &Tables) -> Vec<Op> {
+    let mut ops: Vec<Op> = changed(&old.peers, &new.peers, |&address, &peer| Op::SetPeer { address, peer }).collect();
+    let mut longest_first: Vec<(&IpNet, &Peer)> =
+        new.ranges.iter().filter(|(range, peer)| old.ranges.get(range) != Some(peer)).collect();
+    longest_first.sort_by_key(|(range, _)| Reverse(range.prefix_len()));
+    ops.extend(longest_first.into_iter().map(|(&range, &peer)| Op::SetRange { range, peer }));
+    let mut shortest_first: Vec<IpNet> =
+        old.ranges.keys().filter(|range| !new.ranges.contains_key(range)).copied().collect();
+    shortest_first.sort_by_key(IpNet::prefix_len);
+    ops.extend(shortest_first.into_iter().map(|range| Op::RemoveRange { range }));
+    ops.extend(removed(&old.peers, &new.peers, |&address| Op::RemovePeer { address }));
+    ops
+}
+
+/// The rows that packets can reach: of sets that a profile names, for peers that an address carries.
+struct Carried {
+    sets: HashSet<u32>,
+    identities: HashSet<u32>,
+    classes: HashSet<u32>,
+}
+
+impl Carried {
+    fn of(tables: &Tables) -> Self {
+        let words = || tables.peers.values().chain(tables.ranges.values());
+        let rules = tables.profiles.values().flat_map(|profile| &profile.rules);
+        Self {
+            sets: rules.map(|rules: &DirectionRules| rules.set).collect(),
+            identities: words().map(|peer| peer.identity()).collect(),
+            classes: words().map(|peer| peer.class()).collect(),
+        }
+    }
+
+    fn reads(&self, op: &Op) -> bool {
+        matches!(op, Op::RemoveRule { key } if self.reaches(key))
+    }
+
+    fn reaches(&self, key: &RuleKey) -> bool {
+        self.sets.contains(&key.set)
+            && match key.split() {
+                Ok(identity) => self.identities.contains(&identity),
+                Err(class) => self.classes.contains(&class),
+            }
+    }
+}

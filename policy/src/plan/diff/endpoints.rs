@@ -1,0 +1,88 @@
+//! Endpoints: records that are written once but for two things, the word of their profile and whether they
+//! are pending.
+
+use std::collections::BTreeSet;
+
+use common::abi::{Endpoint, Interface};
+
+use super::changed;
+use crate::compile::Tables;
+use crate::plan::{Op, PlanError};
+
+pub(super) fn check(old: &Tables, new: &Tables) -> Result<(), PlanError> {
+    for (slot, before, after) in kept(old, new) {
+        if with(before, after.profile, after.flags) != *after {
+            return Err(PlanError::Rebound { slot });
+        }
+    }
+    Ok(())
+}
+
+/// Interfaces that go, and those whose slot changes hands, with the wait that this takes.
+pub(super) fn departures(old: &Tables, new: &Tables) -> Vec<Op> {
+    let taken = taken_over(old, new);
+    let leads_to_taken = |interface: &Interface| !interface.is_bridge() && taken.contains(&interface.slot());
+    let gone = old
+        .interfaces
+        .iter()
+        .filter(|(ifindex, interface)| !new.interfaces.contains_key(ifindex) || leads_to_taken(interface));
+    let mut ops: Vec<Op> = gone.map(|(&ifindex, _)| Op::RemoveInterface { ifindex }).collect();
+    if !taken.is_empty() {
+        ops.push(Op::Grace);
+    }
+    ops
+}
+
+/// New endpoints, each record before the interface that leads to it.
+pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
+    let taken = taken_over(old, new);
+    let is_new = |slot: &u32| !old.endpoints.contains_key(slot) || taken.contains(slot);
+    let records = new.endpoints.iter().filter(|(slot, _)| is_new(slot));
+    let mut ops: Vec<Op> = records.map(|(&slot, &endpoint)| Op::SetEndpoint { slot, endpoint }).collect();
+    let removed_first = |interface: &Interface| !interface.is_bridge() && taken.contains(&interface.slot());
+    let kept = old.interfaces.iter().filter(|(_, interface)| !removed_first(interface));
+    let kept = kept.map(|(&ifindex, &interface)| (ifindex, interface)).collect();
+    ops.extend(changed(&kept, &new.interfaces, |&ifindex, &interface| Op::SetInterface { ifindex, interface }));
+    ops
+}
+
+/// Changes of endpoints that stay.
+pub(super) fn publications(old: &Tables, new: &Tables) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for (slot, before, after) in kept(old, new) {
+        let becomes_pending = after.is(Endpoint::PENDING) && !before.is(Endpoint::PENDING);
+        // One word at a time, and never a record that is neither pending nor restricted.
+        let between = if becomes_pending {
+            with(before, before.profile, after.flags)
+        } else {
+            with(before, after.profile, before.flags)
+        };
+        for (from, to) in [(*before, between), (between, *after)] {
+            if from.flags != to.flags {
+                ops.push(Op::SetEndpoint { slot, endpoint: to });
+            } else if from.profile != to.profile {
+                ops.push(Op::Publish { slot, endpoint: to });
+            }
+        }
+    }
+    ops
+}
+
+/// Endpoints that are in both, by slot: before and after.
+fn kept<'a>(old: &'a Tables, new: &'a Tables) -> impl Iterator<Item = (u32, &'a Endpoint, &'a Endpoint)> {
+    new.endpoints.iter().filter_map(|(slot, after)| {
+        let before = old.endpoints.get(slot).filter(|before| before.id == after.id)?;
+        Some((*slot, before, after))
+    })
+}
+
+/// Slots whose record is another endpoint's.
+fn taken_over(old: &Tables, new: &Tables) -> BTreeSet<u32> {
+    let slots =
+        new.endpoints.iter().filter(|(slot, after)| old.endpoints.get(slot).is_some_and(|it| it.id != after.id));
+    slots.map(|(&slot, _)| slot).collect()
+}
+
+const fn with(endpoint: &Endpoint, profile: u64, flags: u16) -> Endpoint {
+    Endpoint { profile, flags, ..*endpoint }
+}

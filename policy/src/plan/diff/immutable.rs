@@ -1,0 +1,56 @@
+//! Records that are written once: one that something leads to is never overwritten with another.
+
+use std::collections::HashSet;
+
+use common::abi::{Profile, ProgramRef};
+
+use crate::compile::{Desired, Id, Kind, Tables};
+use crate::plan::{Observed, PlanError};
+
+pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanError> {
+    let (old, new) = (&observed.tables, &desired.tables);
+    let corrupt = |kind, number| Err(PlanError::Corrupt { id: Id { kind, number } });
+    let read: Vec<(u32, &Profile)> = read_profiles(old);
+    for (index, profile) in &read {
+        if new.profiles.get(index).is_some_and(|other| other != *profile) {
+            return corrupt(Kind::Profile, *index);
+        }
+    }
+    let sets: HashSet<u32> = read.iter().flat_map(|(_, profile)| profile.rules.iter().map(|rules| rules.set)).collect();
+    for (key, program) in &old.rules {
+        if sets.contains(&key.set) && new.rules.get(key).is_some_and(|other| other != program) {
+            return corrupt(Kind::Set, key.set);
+        }
+    }
+    let overwritten = old.ports.iter().filter(|(row, value)| new.ports.get(row).is_some_and(|other| other != *value));
+    let mut overwritten = overwritten.map(|(&row, _)| row).peekable();
+    if overwritten.peek().is_some() {
+        let programs = programs(old);
+        for row in overwritten {
+            if let Some(program) = holder(&programs, row) {
+                return corrupt(Kind::Program, program.first());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The profiles that an endpoint names.
+fn read_profiles(tables: &Tables) -> Vec<(u32, &Profile)> {
+    let named = tables.endpoints.values().filter_map(|endpoint| u32::try_from(endpoint.profile).ok());
+    named.filter_map(|index| Some((index, tables.profiles.get(&index)?))).collect()
+}
+
+/// The programs that a rule or a profile leads to, in the order of their rows.
+fn programs(tables: &Tables) -> Vec<ProgramRef> {
+    let none = tables.profiles.values().flat_map(|profile| profile.rules.iter().map(|rules| rules.none));
+    let mut programs: Vec<ProgramRef> = tables.rules.values().copied().chain(none).collect();
+    programs.sort_unstable_by_key(|program| program.first());
+    programs.dedup();
+    programs
+}
+
+fn holder(programs: &[ProgramRef], row: u32) -> Option<&ProgramRef> {
+    let at_or_before = &programs[..programs.partition_point(|program| program.first() <= row)];
+    at_or_before.iter().rev().find(|program| row - program.first() < program.rows())
+}

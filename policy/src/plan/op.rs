@@ -1,0 +1,182 @@
+//! One change of one map.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use common::abi::{Address, Endpoint, Interface, Peer, PeerKind, PortRow, Profile, ProgramRef, RuleKey};
+use ipnet::IpNet;
+
+use super::Observed;
+use crate::compile::{Digest, Id};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    SetId {
+        id: Id,
+        digest: Digest,
+    },
+    SetPort {
+        row: u32,
+        value: PortRow,
+    },
+    SetProfile {
+        index: u32,
+        profile: Profile,
+    },
+    SetRule {
+        key: RuleKey,
+        program: ProgramRef,
+    },
+    SetPeer {
+        address: Address,
+        peer: Peer,
+    },
+    SetRange {
+        range: IpNet,
+        peer: Peer,
+    },
+    RemoveRange {
+        range: IpNet,
+    },
+    RemovePeer {
+        address: Address,
+    },
+    /// A new record, or one whose flags change and nothing else.
+    SetEndpoint {
+        slot: u32,
+        endpoint: Endpoint,
+    },
+    SetInterface {
+        ifindex: u32,
+        interface: Interface,
+    },
+    RemoveInterface {
+        ifindex: u32,
+    },
+    /// The whole record, of which only the word of the profile changes.
+    Publish {
+        slot: u32,
+        endpoint: Endpoint,
+    },
+    RaiseEpoch {
+        epoch: u64,
+    },
+    /// Wait for a second: whoever read an old word is done with what it led to.
+    Grace,
+    RemoveEndpoint {
+        slot: u32,
+    },
+    RemoveRule {
+        key: RuleKey,
+    },
+    RemoveProfile {
+        index: u32,
+    },
+    RemovePort {
+        row: u32,
+    },
+    RemoveId {
+        id: Id,
+    },
+}
+
+impl Op {
+    pub(super) fn apply_to(&self, observed: &mut Observed) {
+        let tables = &mut observed.tables;
+        match *self {
+            Self::SetId { id, digest } => drop(observed.ids.0.insert(id, digest)),
+            Self::SetPort { row, value } => drop(tables.ports.insert(row, value)),
+            Self::SetProfile { index, profile } => drop(tables.profiles.insert(index, profile)),
+            Self::SetRule { key, program } => drop(tables.rules.insert(key, program)),
+            Self::SetPeer { address, peer } => drop(tables.peers.insert(address, peer)),
+            Self::SetRange { range, peer } => drop(tables.ranges.insert(range, peer)),
+            Self::RemoveRange { range } => drop(tables.ranges.remove(&range)),
+            Self::RemovePeer { address } => drop(tables.peers.remove(&address)),
+            Self::SetEndpoint { slot, endpoint } | Self::Publish { slot, endpoint } => {
+                tables.endpoints.insert(slot, endpoint);
+            }
+            Self::SetInterface { ifindex, interface } => drop(tables.interfaces.insert(ifindex, interface)),
+            Self::RemoveInterface { ifindex } => drop(tables.interfaces.remove(&ifindex)),
+            Self::RaiseEpoch { epoch } => observed.epoch = epoch,
+            Self::Grace => {}
+            Self::RemoveEndpoint { slot } => drop(tables.endpoints.remove(&slot)),
+            Self::RemoveRule { key } => drop(tables.rules.remove(&key)),
+            Self::RemoveProfile { index } => drop(tables.profiles.remove(&index)),
+            Self::RemovePort { row } => drop(tables.ports.remove(&row)),
+            Self::RemoveId { id } => drop(observed.ids.0.remove(&id)),
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetId { id, .. } => write!(f, "reserve {} {}", id.kind.name(), id.number),
+            Self::SetPort { row, value } => {
+                let (admin, lower) = (value.admin.admin_verdict(), value.lower.lower_verdict());
+                write!(f, "write port row {row}: up to {:#08x}, {admin:?}, {lower:?}", value.last)
+            }
+            Self::SetProfile { index, profile } => write!(
+                f,
+                "write profile {index}: tenant {}, {}, egress set {}, ingress set {}",
+                profile.tenant.0,
+                profile.mode().name(),
+                profile.rules[0].set,
+                profile.rules[1].set
+            ),
+            Self::SetRule { key, program } => {
+                write!(f, "write rule {}: {} port rows from {}", Rule(key), program.rows(), program.first())
+            }
+            Self::SetPeer { address, peer } => write!(f, "set address {}: {}", IpAddr::from(*address), Word(*peer)),
+            Self::SetRange { range, peer } => write!(f, "set range {range}: {}", Word(*peer)),
+            Self::RemoveRange { range } => write!(f, "remove range {range}"),
+            Self::RemovePeer { address } => write!(f, "remove address {}", IpAddr::from(*address)),
+            Self::SetEndpoint { slot, endpoint } => {
+                write!(f, "write endpoint {} in slot {slot}: profile {}", endpoint.id, endpoint.profile)?;
+                f.write_str(if endpoint.is(Endpoint::PENDING) { ", pending" } else { "" })
+            }
+            Self::SetInterface { ifindex, interface } if interface.is_bridge() => write!(f, "set bridge {ifindex}"),
+            Self::SetInterface { ifindex, interface } => {
+                write!(f, "set interface {ifindex}: slot {}", interface.slot())
+            }
+            Self::RemoveInterface { ifindex } => write!(f, "remove interface {ifindex}"),
+            Self::Publish { slot, endpoint } => {
+                write!(f, "publish profile {} for endpoint {} in slot {slot}", endpoint.profile, endpoint.id)
+            }
+            Self::RaiseEpoch { epoch } => write!(f, "raise the epoch to {epoch}"),
+            Self::Grace => f.write_str("wait for a second"),
+            Self::RemoveEndpoint { slot } => write!(f, "remove the endpoint in slot {slot}"),
+            Self::RemoveRule { key } => write!(f, "remove rule {}", Rule(key)),
+            Self::RemoveProfile { index } => write!(f, "remove profile {index}"),
+            Self::RemovePort { row } => write!(f, "remove port row {row}"),
+            Self::RemoveId { id } => write!(f, "release {} {}", id.kind.name(), id.number),
+        }
+    }
+}
+
+struct Rule<'a>(&'a RuleKey);
+
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split() {
+            Ok(identity) => write!(f, "of set {} for identity {identity}", self.0.set),
+            Err(class) => write!(f, "of set {} for class {class}", self.0.set),
+        }
+    }
+}
+
+struct Word(Peer);
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0.kind() {
+            PeerKind::External => "outside",
+            PeerKind::Pod => "pod",
+            PeerKind::OwnNode => "own node",
+            PeerKind::OtherNode => "other node",
+            PeerKind::UnknownPod => "unknown pod",
+            PeerKind::LocalPod => "local pod",
+        };
+        write!(f, "{kind}, identity {}, class {}, tenant {}", self.0.identity(), self.0.class(), self.0.tenant().0)
+    }
+}

@@ -1,0 +1,109 @@
+//! Plans: what they lead to, their order, and what they refuse.
+
+mod world;
+
+use common::abi::{Endpoint, PortRow, Ranked};
+use policy::compile::{Kind, compile};
+use policy::model::NetworkPolicy;
+use policy::plan::{Capacities, Observed, Op, PlanError, diff};
+use world::{ROOM, Scene, own_pods, policy, rule, tcp};
+
+fn scene() -> Scene {
+    let mut scene = Scene::default();
+    scene.owned("x", "red");
+    scene.pod("x/a", "app=a", &["10.244.0.1"]);
+    scene.pod("x/b", "app=b", &["10.244.0.2"]);
+    scene.policy(NetworkPolicy {
+        ingress: Some(vec![rule(&[own_pods("app=b")], &[tcp(80)])]),
+        ..policy("x", "allow-b")
+    });
+    scene
+}
+
+/// What the kernel holds once this scene is in force.
+fn in_force(scene: &Scene) -> Observed {
+    let mut observed = Observed::default();
+    let compiled = scene.compile();
+    diff(&observed, &compiled.desired, &ROOM).unwrap().apply_to(&mut observed);
+    observed
+}
+
+#[test]
+fn a_plan_leads_to_what_is_desired_and_then_there_is_none() {
+    let scene = scene();
+    let observed = in_force(&scene);
+    let again = compile(&scene.input(), &observed.ids, None).unwrap();
+    assert_eq!(observed.tables, again.desired.tables);
+    assert_eq!(observed.ids, again.desired.ids);
+    assert!(diff(&observed, &again.desired, &ROOM).unwrap().is_empty());
+}
+
+#[test]
+fn the_epoch_is_raised_once_and_after_every_other_write() {
+    let mut scene = scene();
+    let observed = in_force(&scene);
+    scene.world.network_policies.clear();
+    let after = compile(&scene.input(), &observed.ids, None).unwrap();
+    let plan = diff(&observed, &after.desired, &ROOM).unwrap();
+    let raised = plan.ops.iter().position(|op| matches!(op, Op::RaiseEpoch { .. })).unwrap();
+    assert_eq!(plan.ops[raised], Op::RaiseEpoch { epoch: observed.epoch + 1 });
+    assert_eq!(plan.ops[raised + 1], Op::Grace);
+    let is_removal = |op: &Op| {
+        matches!(op, Op::RemoveRule { .. } | Op::RemovePort { .. } | Op::RemoveProfile { .. } | Op::RemoveId { .. })
+    };
+    assert!(plan.ops[raised + 2..].iter().all(is_removal), "{plan}");
+    assert!(!plan.ops[..raised].iter().any(is_removal), "{plan}");
+}
+
+#[test]
+fn a_full_map_is_named_with_what_it_needs_and_its_setting() {
+    let scene = scene();
+    let small = Capacities { peers: 1, ..ROOM };
+    let error = diff(&Observed::default(), &scene.compile().desired, &small).unwrap_err();
+    assert_eq!(
+        error,
+        PlanError::Full { map: "addresses", needed: 3, capacity: 1, setting: "maps.peers" },
+        "two pods and the node"
+    );
+    assert_eq!(
+        error.to_string(),
+        "the map of addresses needs 3 entries for this change and has 1: raise maps.peers"
+    );
+}
+
+#[test]
+fn a_record_in_use_is_never_overwritten_and_gets_a_new_number() {
+    let scene = scene();
+    let mut observed = in_force(&scene);
+    let (&row, &good) = observed.tables.ports.iter().next().unwrap();
+    observed.tables.ports.insert(row, PortRow { lower: Ranked(1), ..good });
+    let wanted = compile(&scene.input(), &observed.ids, None).unwrap();
+    let Err(PlanError::Corrupt { id }) = diff(&observed, &wanted.desired, &ROOM) else { panic!("not refused") };
+    assert_eq!(id.kind, Kind::Program);
+    let mut ids = observed.ids.clone();
+    ids.distrust(id);
+    let repaired = compile(&scene.input(), &ids, None).unwrap();
+    diff(&observed, &repaired.desired, &ROOM).unwrap().apply_to(&mut observed);
+    assert_eq!(observed.tables, repaired.desired.tables);
+    assert_eq!(observed.ids, repaired.desired.ids);
+}
+
+#[test]
+fn a_pod_becomes_known_one_word_at_a_time() {
+    let mut scene = scene();
+    let pod = scene.node.endpoints[0].pod.take();
+    let mut observed = in_force(&scene);
+    assert!(observed.tables.endpoints[&1].is(Endpoint::PENDING));
+    scene.node.endpoints[0].pod = pod;
+    let known = compile(&scene.input(), &observed.ids, None).unwrap();
+    let plan = diff(&observed, &known.desired, &ROOM).unwrap();
+    for op in &plan.ops {
+        let before = observed.tables.endpoints[&1];
+        policy::plan::Plan { ops: vec![op.clone()] }.apply_to(&mut observed);
+        let after = observed.tables.endpoints[&1];
+        assert!(before.profile == after.profile || before.flags == after.flags, "{op}");
+        let restricted = observed.tables.profile_of(1).unwrap().rules[1].set != 0;
+        assert!(restricted || after.is(Endpoint::PENDING), "{op}");
+    }
+    assert!(!observed.tables.endpoints[&1].is(Endpoint::PENDING));
+}
