@@ -63,14 +63,14 @@ fn a_dropped_packet_is_told_and_counted() {
 
     assert_eq!(send(&node, &mut datapath, [10, 244, 0, 6]), TC_ACT_SHOT);
     let events = reader.poll(Duration::from_secs(1)).expect("poll");
-    let [event] = events.as_slice() else { unreachable!("one packet, one event: {events:?}") };
+    let [event] = events.as_slice() else { panic!("one packet, one event: {events:?}") };
     assert_eq!(event.reason, DropReason::SpoofedSource as u8);
     assert_eq!(event.source.octets()[12..], [10, 244, 0, 6]);
     assert_eq!((event.endpoint, event.source_port, event.destination_port), (9, 12345, 53));
     assert_eq!(event.source_mac, MAC);
 
     let drops = datapath.maps.drops().expect("drops");
-    let [(key, traffic)] = drops.as_slice() else { unreachable!("one row: {drops:?}") };
+    let [(key, traffic)] = drops.as_slice() else { panic!("one row: {drops:?}") };
     let DropKey { source, direction, reason, audited, .. } = *key;
     assert_eq!((direction, reason, audited), (Direction::Egress as u8, DropReason::SpoofedSource as u8, 0));
     assert_eq!(source, TENANT);

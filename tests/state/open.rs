@@ -44,7 +44,7 @@ fn a_pinned_map_of_another_size_is_refused_with_the_setting() {
     node.inside(|| Datapath::open(&node.pins, &options).map(|_| ())).expect("a map of the wanted size");
 
     let said = refused(&node, &Options::default());
-    for part in ["RULE", "1000 entries", "1048576", "`rules` to 1000", "lab down"] {
+    for part in ["RULE", "1000 entries", "1048576", "`maps.rules` to 1000", "lab down"] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }

@@ -4,15 +4,16 @@ use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{IterableMap, MapError, MapKeys, PerCpuValues};
 use common::abi::{Counter, Direction, DropKey, DropReason, Traffic};
+use policy::plan::Capacities;
 
 use super::Maps;
 
-/// How much of a hash map is used.
+/// How full a hash map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapUsage {
     pub map: &'static str,
     pub entries: usize,
-    pub capacity: u32,
+    pub capacity: usize,
 }
 
 impl Maps {
@@ -66,6 +67,22 @@ impl Maps {
         ])
     }
 
+    /// What a plan has to fit into.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn capacities(&self) -> Result<Capacities> {
+        Ok(Capacities {
+            peers: capacity(&self.peer_v4)?.min(capacity(&self.peer_v6)?),
+            ranges: capacity(&self.range_v4)?.min(capacity(&self.range_v6)?),
+            rules: capacity(&self.rule)?,
+            ports: self.port.len() as usize,
+            profiles: self.profile.len() as usize,
+            endpoints: self.endpoint.len() as usize,
+            ids: capacity(&self.ids)?,
+        })
+    }
+
     /// Rows for what finds no room in `DROPS` must be there before it is full.
     pub(super) fn prepare_counters(&mut self) -> Result<()> {
         const NO_OVERWRITE: u64 = 1;
@@ -86,9 +103,13 @@ impl Maps {
     }
 }
 
+fn capacity<K: Pod, V>(map: &impl IterableMap<K, V>) -> Result<usize> {
+    Ok(map.map().info().context("cannot ask the kernel for the size of a map")?.max_entries() as usize)
+}
+
 fn usage<K: Pod, V>(name: &'static str, map: &impl IterableMap<K, V>, keys: MapKeys<'_, K>) -> Result<MapUsage> {
     let read = || format!("cannot read the map {name}");
-    let capacity = map.map().info().with_context(read)?.max_entries();
+    let capacity = capacity(map)?;
     let mut entries = 0;
     for key in keys {
         key.with_context(read)?;

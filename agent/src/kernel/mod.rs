@@ -3,6 +3,7 @@
 //! `open` brings programs and maps up under a folder of pins, `attach` puts the programs on a veth. What is pinned
 //! outlives the process: with nobody here, everything attached keeps enforcing.
 
+mod apply;
 mod clock;
 mod counters;
 mod flows;
@@ -13,6 +14,7 @@ mod observe;
 mod pins;
 mod require;
 mod test_run;
+mod write;
 
 use anyhow::{Context, Result};
 use aya::programs::SchedClassifier;

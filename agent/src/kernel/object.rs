@@ -32,6 +32,8 @@ pub struct MapCapacities {
     pub ports: Option<u32>,
     /// Tracked flows.
     pub flows: Option<u32>,
+    /// Numbers in use: identities, classes, sets, programs, profiles, rules and tenants together.
+    pub ids: Option<u32>,
     /// Pairs of tenants, by direction and reason, that are counted apart.
     pub drops: Option<u32>,
 }
@@ -40,14 +42,15 @@ impl MapCapacities {
     /// The setting that decides the size of a map, and its value.
     pub(super) fn setting(&self, map: &str) -> Option<(&'static str, Option<u32>)> {
         let setting = match map {
-            "ENDPOINT" => ("endpoints", self.endpoints),
-            "PROFILE" => ("profiles", self.profiles),
-            "PEER_V4" | "PEER_V6" => ("peers", self.peers),
-            "RANGE_V4" | "RANGE_V6" => ("ranges", self.ranges),
-            "RULE" => ("rules", self.rules),
-            "PORT" => ("ports", self.ports),
-            "FLOW" => ("flows", self.flows),
-            "DROPS" => ("drops", self.drops),
+            "ENDPOINT" => ("maps.endpoints", self.endpoints),
+            "PROFILE" => ("maps.profiles", self.profiles),
+            "PEER_V4" | "PEER_V6" => ("maps.peers", self.peers),
+            "RANGE_V4" | "RANGE_V6" => ("maps.ranges", self.ranges),
+            "RULE" => ("maps.rules", self.rules),
+            "PORT" => ("maps.ports", self.ports),
+            "FLOW" => ("maps.flows", self.flows),
+            "IDS" => ("maps.ids", self.ids),
+            "DROPS" => ("maps.drops", self.drops),
             _ => return None,
         };
         Some(setting)
@@ -110,7 +113,7 @@ impl Definition {
         let Some(difference) = found.difference(&self.shape) else { return Ok(()) };
         let instead = match capacities.setting(&self.name) {
             Some((setting, _)) if difference.what == "entries" => {
-                format!(", or set the capacity `{setting}` to {} again", difference.found)
+                format!(", or set `{setting}` to {} again", difference.found)
             }
             _ => String::new(),
         };

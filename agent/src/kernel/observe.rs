@@ -9,23 +9,25 @@ use aya::maps::{Array, HashMap, MapData, MapError};
 use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey};
 use ipnet::IpNet;
 use policy::compile::{Id, Ids, Kind, Tables};
+use policy::plan::Observed;
 
 use super::Maps;
 
 impl Maps {
-    /// The epoch that flows are stamped with.
-    ///
-    /// # Errors
-    /// The map cannot be read.
-    pub fn epoch(&self) -> Result<u64> {
-        self.epoch.get(&0, 0).context("cannot read the map EPOCH")
-    }
-
-    /// Everything that follows from policy. Nothing is skipped: a row that means nothing is an error.
+    /// All that a plan starts from.
     ///
     /// # Errors
     /// A map cannot be read, or holds what no version of this agent wrote.
-    pub fn tables(&self) -> Result<Tables> {
+    pub fn observe(&self) -> Result<Observed> {
+        Ok(Observed { tables: self.tables()?, epoch: self.epoch()?, ids: self.ids()? })
+    }
+
+    fn epoch(&self) -> Result<u64> {
+        self.epoch.get(&0, 0).context("cannot read the map EPOCH")
+    }
+
+    /// Nothing is skipped: a row that means nothing is an error.
+    fn tables(&self) -> Result<Tables> {
         Ok(Tables {
             interfaces: self.interfaces()?,
             endpoints: rows("ENDPOINT", &self.endpoint, |endpoint: &Endpoint| endpoint.id != 0)?,
@@ -37,11 +39,7 @@ impl Maps {
         })
     }
 
-    /// What the numbers in the tables stand for.
-    ///
-    /// # Errors
-    /// The map cannot be read, or holds a kind that this version does not know.
-    pub fn ids(&self) -> Result<Ids> {
+    fn ids(&self) -> Result<Ids> {
         let rows = entries("IDS", &self.ids)?.into_iter().map(|([kind, number], digest)| {
             let kind = Kind::from_number(kind).with_context(|| format!("the map IDS holds the unknown kind {kind}"))?;
             Ok((Id { kind, number }, digest))

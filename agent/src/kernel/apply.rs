@@ -1,0 +1,70 @@
+//! Carrying out a plan: one interpreter, operation after operation, in the plan's order.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use common::abi::{Endpoint, PortRow, Profile, Ranked};
+use policy::compile::Desired;
+use policy::plan::{Op, Plan, diff};
+
+use super::Maps;
+
+/// How long nothing is overwritten that a program may still be reading: far longer than one runs.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Maps {
+    /// Carries out a plan that was made from what [`Maps::observe`] returned.
+    ///
+    /// # Errors
+    /// A write fails, three times. What was enforced still is: a plan's order makes every prefix of it safe.
+    pub fn apply(&mut self, plan: &Plan) -> Result<()> {
+        for op in &plan.ops {
+            self.apply_one(op).with_context(|| format!("cannot {op}"))?;
+        }
+        Ok(())
+    }
+
+    /// Compares all that the kernel holds with what it should hold, and repairs it. Returns what had to be done:
+    /// nothing, where nobody else wrote to the maps since the last plan.
+    ///
+    /// # Errors
+    /// A `policy::plan::PlanError`, and nothing has been changed; or a map cannot be read or written.
+    pub fn reconcile(&mut self, desired: &Desired) -> Result<Plan> {
+        let plan = diff(&self.observe()?, desired, &self.capacities()?)?;
+        self.apply(&plan)?;
+        Ok(plan)
+    }
+
+    fn apply_one(&mut self, op: &Op) -> Result<()> {
+        match *op {
+            Op::SetId { id, digest } => self.set_id(id, digest),
+            Op::SetPort { row, value } => self.set_port(row, &value),
+            Op::SetProfile { index, profile } => self.set_profile(index, &profile),
+            Op::SetRule { key, program } => self.set_rule(key, program),
+            Op::SetPeer { address, peer } => self.set_peer(address, peer),
+            Op::SetRange { range, peer } => self.set_range(range, peer),
+            Op::SetEndpoint { slot, endpoint } | Op::Publish { slot, endpoint } => self.set_endpoint(slot, &endpoint),
+            Op::SetInterface { ifindex, interface } => self.set_interface(ifindex, interface),
+            Op::RaiseEpoch { epoch } => self.set_epoch(epoch),
+            Op::Grace => {
+                thread::sleep(GRACE);
+                Ok(())
+            }
+            Op::RemoveId { id } => self.remove_id(id),
+            Op::RemovePort { row } => self.set_port(row, &NO_ROW),
+            Op::RemoveProfile { index } => self.set_profile(index, &Profile::default()),
+            Op::RemoveRule { key } => self.remove_rule(key),
+            Op::RemovePeer { address } => self.remove_peer(address),
+            Op::RemoveRange { range } => self.remove_range(range),
+            Op::RemoveEndpoint { slot } => self.set_endpoint(slot, &NO_ENDPOINT),
+            Op::RemoveInterface { ifindex } => self.remove_interface(ifindex),
+        }
+    }
+}
+
+/// What an array holds where nothing was ever written.
+const NO_ROW: PortRow = PortRow { last: 0, admin: Ranked(0), lower: Ranked(0), admin_rule: 0, lower_rule: 0, _zero: 0 };
+
+const NO_ENDPOINT: Endpoint =
+    Endpoint { profile: 0, id: 0, ifindex: 0, v4: [0; 4], mac: [0; 6], flags: 0, adopt_until: 0, v6: [0; 16] };
