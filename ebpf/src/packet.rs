@@ -1,7 +1,7 @@
 //! A socket buffer as a [`Packet`].
 
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use common::parse::{HEAD, Head, Packet};
+use common::parse::{ETHERNET, HEAD, Head, Packet};
 
 pub struct Buffer<'a> {
     context: &'a TcContext,
@@ -13,10 +13,11 @@ impl<'a> Buffer<'a> {
     #[inline(always)]
     pub fn new(context: &'a TcContext, head: &'a mut Head) -> Self {
         let length = context.len();
-        // Two calls, because the verifier wants to see that the length fits.
+        // Two calls, because the verifier wants to see that the length fits. Linux 6.1's learns nothing from
+        // `length != 0`, so it is compared with the least that the parser looks at.
         if length >= HEAD as u32 {
             load(context, 0, &mut head.frame, HEAD as u32);
-        } else if length > 0 {
+        } else if length >= ETHERNET {
             load(context, 0, &mut head.frame, length);
         }
         Self { context, head }
