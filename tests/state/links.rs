@@ -11,7 +11,8 @@ use tests::datapath::{TestNode, VETH};
 
 /// Names of the TCX programs at a hook of the veth, first in the chain first.
 fn tcx(node: &TestNode, hook: TcAttachType) -> Vec<String> {
-    let (_, programs) = node.inside(|| SchedClassifier::query_tcx(VETH, hook).expect("query"));
+    // A kernel without TCX calls the question invalid: nothing is attached that way.
+    let Ok((_, programs)) = node.inside(|| SchedClassifier::query_tcx(VETH, hook)) else { return Vec::new() };
     programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect()
 }
 
