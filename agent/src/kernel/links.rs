@@ -17,6 +17,7 @@ use common::abi::Direction;
 use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+use super::raw::detach_link;
 use super::{Datapath, Pins};
 
 /// Where our filter stands among those of an interface: first, and at a handle that nobody has by chance.
@@ -295,9 +296,10 @@ fn pins(pins: &Pins) -> Result<Vec<Pin>> {
 fn detach(datapath: &Pins, chosen: impl Fn(&Pin) -> bool) -> Result<()> {
     for pin in pins(datapath)?.into_iter().filter(chosen) {
         match pin.kind {
+            PinKind::Link => detach_link(&pin.path)?,
             PinKind::Filter(netns) if netns == here()? => remove_filter(pin.place)?,
-            // A TCX link goes with its pin; a filter in another namespace with its interfaces.
-            PinKind::Link | PinKind::Filter(_) => {}
+            // Filters in another namespace go with its interfaces.
+            PinKind::Filter(_) => {}
         }
         pin.forget()?;
     }

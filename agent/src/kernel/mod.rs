@@ -12,6 +12,7 @@ mod maps;
 mod object;
 mod observe;
 mod pins;
+mod raw;
 mod require;
 mod test_run;
 mod write;
