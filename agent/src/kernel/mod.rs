@@ -7,6 +7,7 @@ mod apply;
 mod clock;
 mod counters;
 mod flows;
+mod link_pins;
 mod links;
 mod maps;
 mod object;
