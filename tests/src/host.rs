@@ -4,13 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use common::abi::{
-    Address, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow, Profile,
-    ProgramRef, RuleKey, Settings, Ticks,
+    Address, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer,
+    PortRow, Profile, ProgramRef, RuleKey, Settings, TenantId, Ticks,
 };
 use common::decide::{Rules, Seen, decide};
 use common::parse::{HEAD, Head, Packet};
 use ipnet::IpNet;
 use policy::compile::Tables;
+
+static UNWRITTEN: Profile = Profile {
+    rules: [DirectionRules { none: ProgramRef(0), set: 0, flags: 0 }; 2],
+    tenant: TenantId::PLATFORM,
+    mode: 0,
+    written: 0,
+};
 
 /// A node whose maps are ordinary ones.
 #[derive(Debug, Default)]
@@ -80,7 +87,9 @@ impl common::decide::Tables for HostNode {
     }
 
     fn profile(&self, index: u64) -> Option<&Profile> {
-        u32::try_from(index).ok().and_then(|index| self.tables.profiles.get(&index))
+        // An array has every record; one that was never written is zero.
+        let written = u32::try_from(index).ok().and_then(|index| self.tables.profiles.get(&index));
+        Some(written.unwrap_or(&UNWRITTEN))
     }
 
     fn peer(&self, address: &Address) -> Option<Peer> {

@@ -5,3 +5,7 @@ pub mod datapath;
 pub mod frames;
 pub mod host;
 pub mod netns;
+pub mod random;
+pub mod scene;
+pub mod twin;
+pub mod yaml;

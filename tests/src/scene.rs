@@ -1,0 +1,157 @@
+//! Two pods of a compiled world on a [`Twin`]: the first at one veth, the second at the other.
+
+use std::net::IpAddr;
+
+use agent::kernel::now_ticks;
+use common::abi::{AllowReason, Direction, DropReason};
+use common::decide::{Seen, Verdict};
+use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
+use policy::model::{Config, PodKey, World};
+
+use crate::frames::Ends;
+use crate::host::HostFrame;
+use crate::twin::Twin;
+use crate::yaml::world;
+
+/// The node that the pods are on, as they reach it.
+pub const NODE: [IpAddr; 2] = [IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 0, 1)), crate::scene::v6(1)];
+/// The node's MAC address on each veth.
+pub const NODE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+
+const fn v6(last: u16) -> IpAddr {
+    IpAddr::V6(std::net::Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, last))
+}
+
+/// A pod at one of the veths.
+#[derive(Clone, Debug)]
+pub struct LocalPod {
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    /// IPv4, then IPv6.
+    pub addresses: [IpAddr; 2],
+}
+
+/// A world in force.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    pub twin: &'a mut Twin,
+    pub pods: [LocalPod; 2],
+    /// Seconds that the adoption window of the pods still lasts.
+    pub adopting: u32,
+    next_id: u32,
+    world: World,
+    compiled: Compiled,
+    ids: Ids,
+}
+
+impl<'a> Scene<'a> {
+    /// The world of `manifests` on `twin`: the first two pods by namespace and name are the local ones.
+    ///
+    /// # Panics
+    /// Where the manifests are refused.
+    pub fn new(twin: &'a mut Twin, manifests: &str) -> Self {
+        let world = world(manifests);
+        let [first, second] = twin.veths;
+        let mut pods = world.pods.values().zip([(first, 1), (second, 2)]).map(|(pod, (ifindex, number))| LocalPod {
+            ifindex,
+            mac: [2, 0, 0, 0, 0, number],
+            addresses: pod.addresses.clone().try_into().expect("two addresses"),
+        });
+        let pods = [pods.next().expect("a pod"), pods.next().expect("a second pod")];
+        let (compiled, ids) = (Compiled::default(), Ids::default());
+        let mut scene = Self { twin, pods, adopting: 0, next_id: 1, world, compiled, ids };
+        scene.enforce();
+        scene
+    }
+
+    /// Puts another world in force, with the same local pods.
+    pub fn change(&mut self, manifests: &str) {
+        self.world = world(manifests);
+        self.enforce();
+    }
+
+    /// Binds the local pods anew, as an agent does that starts with their veths there.
+    pub fn rebind(&mut self) {
+        self.next_id += 2;
+        self.enforce();
+    }
+
+    /// Compiles and loads the world.
+    ///
+    /// # Panics
+    /// Where it does not compile.
+    pub fn enforce(&mut self) {
+        let node = self.node_view();
+        let config = Config::default();
+        let input = Input { world: &self.world, config: &config, node: &node };
+        self.compiled = compile(&input, &self.ids, Some(&self.compiled)).expect("the world compiles");
+        self.ids = self.compiled.desired.ids.clone();
+        self.twin.load(self.compiled.desired.clone());
+    }
+
+    fn node_view(&self) -> NodeView {
+        let adopt_until = now_ticks().expect("the clock") + self.adopting * common::abi::SECOND;
+        let keys: Vec<PodKey> = self.world.pods.keys().take(2).cloned().collect();
+        let endpoints = (0..).zip(&self.pods).zip(keys).map(|((slot, pod), key)| Binding {
+            slot,
+            id: self.next_id + slot,
+            ifindex: pod.ifindex,
+            mac: pod.mac,
+            addresses: pod.addresses.to_vec(),
+            pod: Some(key),
+            adopt_until: if self.adopting == 0 { 0 } else { adopt_until },
+            router: false,
+        });
+        NodeView { name: "lab".to_owned(), addresses: NODE.into(), bridges: [].into(), endpoints: endpoints.collect() }
+    }
+
+    /// The ends of a packet from one pod to the other, routed by the node: `family` 0 is IPv4, 1 IPv6.
+    #[must_use]
+    pub fn between(&self, from: usize, to: usize, family: usize) -> Ends {
+        Ends {
+            source_mac: self.pods[from].mac,
+            destination_mac: self.pods[to].mac,
+            source: self.pods[from].addresses[family],
+            destination: self.pods[to].addresses[family],
+        }
+    }
+
+    /// The ends of a packet from a pod to any address.
+    #[must_use]
+    pub fn to(&self, from: usize, destination: IpAddr) -> Ends {
+        let family = usize::from(destination.is_ipv6());
+        let pod = &self.pods[from];
+        Ends { source_mac: pod.mac, destination_mac: NODE_MAC, source: pod.addresses[family], destination }
+    }
+
+    /// What a pod sends, at its own veth.
+    pub fn send(&mut self, from: usize, frame: Vec<u8>) -> Seen {
+        let frame = HostFrame::new(frame, self.pods[from].ifindex, self.pods[from].ifindex);
+        self.twin.run(Direction::Egress, &frame)
+    }
+
+    /// What reaches a pod, having come in by an interface; 0 is the node itself.
+    pub fn deliver(&mut self, to: usize, came_from: u32, frame: Vec<u8>) -> Seen {
+        let frame = HostFrame::new(frame, self.pods[to].ifindex, came_from);
+        self.twin.run(Direction::Ingress, &frame)
+    }
+
+    /// From one pod all the way to the other: the first drop, or what its receiver's veth says.
+    pub fn pass(&mut self, from: usize, to: usize, frame: Vec<u8>) -> Verdict {
+        let sent = self.send(from, frame.clone()).outcome.verdict;
+        match sent {
+            Verdict::Drop(_) => sent,
+            Verdict::Allow(_) => self.deliver(to, self.pods[from].ifindex, frame).outcome.verdict,
+        }
+    }
+}
+
+/// An allowed packet.
+pub const fn allowed(reason: AllowReason) -> Verdict {
+    Verdict::Allow(reason)
+}
+
+/// A dropped packet.
+pub const fn dropped(reason: DropReason) -> Verdict {
+    Verdict::Drop(reason)
+}
