@@ -65,10 +65,7 @@ fn a_full_map_is_named_with_what_it_needs_and_its_setting() {
         PlanError::Full { map: "addresses", needed: 3, capacity: 1, setting: "maps.peers" },
         "two pods and the node"
     );
-    assert_eq!(
-        error.to_string(),
-        "the map of addresses needs 3 entries for this change and has 1: raise maps.peers"
-    );
+    assert_eq!(error.to_string(), "the map of addresses needs 3 entries for this change and has 1: raise maps.peers");
 }
 
 #[test]

@@ -1,19 +1,41 @@
 //! CIDR classes: the set of ipBlocks, `except` included, that hold an address.
+//!
+//! Where an egress rule names ports together with ipBlocks, only pods can match: the class of a pod's address
+//! then tells the numbers behind these names apart too.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::identity::{Identities, NamedPorts};
+use super::mentions::{Mentions, PortNames};
 use crate::model::Block;
 
 /// The partition of all addresses by the ipBlocks that hold them.
 pub(super) struct Classes<'a> {
     pub(super) blocks: Vec<&'a Block>,
-    /// By class: indices into `blocks`, ascending. Class 0 is in none.
-    pub(super) members: Vec<Vec<usize>>,
+    /// Class 0 is in no block.
+    pub(super) list: Vec<Class<'a>>,
     /// Ascending, so that a prefix comes after those that hold it.
     boundaries: Vec<Boundary>,
+}
+
+/// What the addresses of a class have in common.
+#[derive(Debug, Default)]
+pub(super) struct Class<'a> {
+    /// Indices into [`Classes::blocks`], ascending.
+    pub(super) blocks: Vec<usize>,
+    pub(super) ports: NamedPorts<'a>,
+}
+
+/// An address of a known pod.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    /// Index into [`Identities::pods`].
+    pub(super) pod: usize,
+    pub(super) address: IpAddr,
+    pub(super) class: usize,
 }
 
 /// A prefix inside which, but for longer prefixes, all addresses have one class.
@@ -39,7 +61,7 @@ impl<'a> Classes<'a> {
             }
         }
         let nets: BTreeSet<IpNet> = entering.keys().chain(leaving.keys()).copied().collect();
-        let mut classes = Self { blocks, members: vec![Vec::new()], boundaries: Vec::with_capacity(nets.len()) };
+        let mut classes = Self { blocks, list: vec![Class::default()], boundaries: Vec::with_capacity(nets.len()) };
         let mut interned = HashMap::from([(Vec::new(), 0)]);
         let mut above: Vec<usize> = Vec::new();
         for net in nets {
@@ -48,15 +70,15 @@ impl<'a> Classes<'a> {
             }
             let parent = above.last().copied();
             let mut members =
-                parent.map_or_else(Vec::new, |parent| classes.members[classes.boundaries[parent].class].clone());
+                parent.map_or_else(Vec::new, |parent| classes.list[classes.boundaries[parent].class].blocks.clone());
             members.extend(entering.get(&net).into_iter().flatten());
             if let Some(left) = leaving.get(&net) {
                 members.retain(|member| !left.contains(member));
             }
             members.sort_unstable();
             let class = *interned.entry(members).or_insert_with_key(|members| {
-                classes.members.push(members.clone());
-                classes.members.len() - 1
+                classes.list.push(Class { blocks: members.clone(), ports: Vec::new() });
+                classes.list.len() - 1
             });
             above.push(classes.boundaries.len());
             classes.boundaries.push(Boundary { net, parent, class });
@@ -64,7 +86,31 @@ impl<'a> Classes<'a> {
         classes
     }
 
-    /// The class of an address.
+    /// The addresses of all known pods, with classes that tell port names apart where a rule needs it.
+    pub(super) fn homes(&mut self, identities: &Identities<'a>, mentions: &Mentions<'a>) -> Vec<Home> {
+        let told_apart: Vec<NamedPorts<'a>> =
+            identities.port_sets.iter().map(|ports| restrict(ports, &mentions.block_port_names)).collect();
+        let mut interned: HashMap<(usize, &NamedPorts<'a>), usize> = HashMap::new();
+        let mut homes = Vec::with_capacity(identities.pods.len());
+        for (pod, known) in identities.pods.iter().enumerate() {
+            let ports = &told_apart[identities.list[known.identity].ports];
+            for &address in &known.pod.addresses {
+                let plain = self.of(address);
+                let class = if plain == 0 || ports.is_empty() {
+                    plain
+                } else {
+                    *interned.entry((plain, ports)).or_insert_with(|| {
+                        self.list.push(Class { blocks: self.list[plain].blocks.clone(), ports: ports.clone() });
+                        self.list.len() - 1
+                    })
+                };
+                homes.push(Home { pod, address, class });
+            }
+        }
+        homes
+    }
+
+    /// The class of an address that is no pod's.
     pub(super) fn of(&self, address: IpAddr) -> usize {
         let behind = self.boundaries.partition_point(|boundary| boundary.net.network() <= address);
         let mut at = behind.checked_sub(1);
@@ -85,4 +131,8 @@ impl<'a> Classes<'a> {
             (boundary.class != around).then_some((boundary.net, boundary.class))
         })
     }
+}
+
+fn restrict<'a>(ports: &NamedPorts<'a>, names: &PortNames<'a>) -> NamedPorts<'a> {
+    ports.iter().filter(|(protocol, name, _)| names.contains(&(*protocol, *name))).cloned().collect()
 }

@@ -31,8 +31,8 @@ impl<'a> Matching<'a> {
             in_namespace.entry(&identity.namespace.name).or_default().push(index);
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
-        for (class, members) in classes.members.iter().enumerate() {
-            members.iter().for_each(|&block| of_block[block].push(class));
+        for (class, content) in classes.list.iter().enumerate() {
+            content.blocks.iter().for_each(|&block| of_block[block].push(class));
         }
         Self {
             identities,

@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
 use crate::model::{Block, Port, Protocol};
 
+/// Names of ports, each with its protocol.
+pub(super) type PortNames<'a> = BTreeSet<(Protocol, &'a str)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Mentions<'a> {
     /// Keys of pod labels.
     pub(super) pod_keys: BTreeSet<&'a str>,
     pub(super) namespace_keys: BTreeSet<&'a str>,
     /// Names of ports that are looked up on the peer.
-    pub(super) port_names: BTreeSet<(Protocol, &'a str)>,
+    pub(super) port_names: PortNames<'a>,
+    /// Those of rules that have ipBlocks too.
+    pub(super) block_port_names: PortNames<'a>,
     pub(super) blocks: BTreeSet<&'a Block>,
 }
 
@@ -19,14 +24,16 @@ impl<'a> Mentions<'a> {
     pub(super) fn of(sets: impl Iterator<Item = &'a PolicySet>) -> Self {
         let mut mentions = Self::default();
         for rule in sets.flat_map(|set| &set.rules) {
-            for port in rule.ports.iter().flatten() {
-                if let Port::Named(protocol, name) = port {
-                    mentions.port_names.insert((*protocol, name));
-                }
+            let peers: &[SetPeer] = if let Peers::Listed(peers) = &rule.peers { peers } else { &[] };
+            peers.iter().for_each(|peer| mentions.add(peer));
+            let names = rule.ports.iter().flatten().filter_map(|port| match port {
+                Port::Named(protocol, name) => Some((*protocol, name.as_str())),
+                Port::All(_) | Port::Range(..) => None,
+            });
+            if peers.iter().any(|peer| matches!(peer, SetPeer::Block(_))) {
+                mentions.block_port_names.extend(names.clone());
             }
-            if let Peers::Listed(peers) = &rule.peers {
-                peers.iter().for_each(|peer| mentions.add(peer));
-            }
+            mentions.port_names.extend(names);
         }
         mentions
     }

@@ -56,8 +56,9 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
     let mut live = sets.clone();
     live.extend(previous.into_iter().flat_map(|previous| previous.sets.clone()));
     let mentions = mentions::Mentions::of(live.values().map(AsRef::as_ref));
-    let classes = class::Classes::new(&mentions.blocks);
     let identities = Identities::of(input.world, &tenancy, &mentions);
+    let mut classes = class::Classes::new(&mentions.blocks);
+    let homes = classes.homes(&identities, &mentions);
 
     let mut numbering = Numbering::new(ids);
     let rows = rows::Rows {
@@ -73,6 +74,7 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
         input: *input,
         identities: &identities,
         classes: &classes,
+        homes: &homes,
         identity_numbers: &rows.identities,
         class_numbers: &rows.classes,
         tenant_numbers: &tenant_numbers,

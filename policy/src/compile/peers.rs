@@ -7,7 +7,7 @@ use common::abi::{Address, Peer, PeerKind, TenantId};
 use ipnet::IpNet;
 
 use super::Input;
-use super::class::Classes;
+use super::class::{Classes, Home};
 use super::identity::Identities;
 
 /// Gives every address its word.
@@ -15,6 +15,7 @@ pub(super) struct Peers<'a> {
     pub(super) input: Input<'a>,
     pub(super) identities: &'a Identities<'a>,
     pub(super) classes: &'a Classes<'a>,
+    pub(super) homes: &'a [Home],
     /// Numbers, by identity, class and tenant.
     pub(super) identity_numbers: &'a [u32],
     pub(super) class_numbers: &'a [u32],
@@ -52,16 +53,16 @@ impl Peers<'_> {
         let mut claimed: HashSet<IpAddr> =
             self.identities.strangers.iter().flat_map(|pod| &pod.addresses).copied().collect();
         let mut proved = Vec::new();
-        for known in &self.identities.pods {
-            for &ip in &known.pod.addresses {
-                let identity = self.identity_numbers[known.identity];
-                let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
-                let peer = Peer::new(PeerKind::Pod, identity, self.class(ip), tenant);
-                if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), ip)) {
-                    proved.push((Address::from(ip), peer.with_kind(PeerKind::LocalPod)));
-                }
-                peers.push((Address::from(ip), if claimed.insert(ip) { peer } else { Peer::UNKNOWN_POD }));
+        for home in self.homes {
+            let known = &self.identities.pods[home.pod];
+            let address = Address::from(home.address);
+            let identity = self.identity_numbers[known.identity];
+            let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
+            let peer = Peer::new(PeerKind::Pod, identity, self.class_numbers[home.class], tenant);
+            if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), home.address)) {
+                proved.push((address, peer.with_kind(PeerKind::LocalPod)));
             }
+            peers.push((address, if claimed.insert(home.address) { peer } else { Peer::UNKNOWN_POD }));
         }
         peers.append(&mut proved);
     }

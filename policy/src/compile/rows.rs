@@ -43,7 +43,7 @@ pub(super) struct Rows<'a, 'n, 'h> {
 impl<'a> Rows<'a, '_, '_> {
     pub(super) fn compile(mut self, sets: &'a Sets) -> Result<Compiled, CompileError> {
         self.compiled.identities = vec![0; self.identities.list.len()];
-        self.compiled.classes = vec![0; self.classes.members.len()];
+        self.compiled.classes = vec![0; self.classes.list.len()];
         let mut matching = Matching::new(self.identities, self.classes);
         for (content, set) in sets {
             self.set(*content, set, &mut matching)?;
@@ -66,7 +66,8 @@ impl<'a> Rows<'a, '_, '_> {
             self.compiled.rules.push((key, program));
         }
         for (class, matched) in groups(&by_class) {
-            let Some(program) = self.row(&mut programs, &matched, None)? else { continue };
+            let ports = &self.classes.list[class].ports;
+            let Some(program) = self.row(&mut programs, &matched, Some(ports))? else { continue };
             flags |= DirectionRules::CLASSES;
             let key = RuleKey::class(number, self.class(class)?);
             self.compiled.rules.push((key, program));
@@ -131,8 +132,9 @@ impl<'a> Rows<'a, '_, '_> {
 
     fn class(&mut self, class: usize) -> Result<u32, CompileError> {
         if self.compiled.classes[class] == 0 {
-            let blocks: Vec<_> = self.classes.members[class].iter().map(|&block| self.classes.blocks[block]).collect();
-            self.compiled.classes[class] = self.numbering.class(&blocks)?;
+            let content = &self.classes.list[class];
+            let blocks: Vec<_> = content.blocks.iter().map(|&block| self.classes.blocks[block]).collect();
+            self.compiled.classes[class] = self.numbering.class(&(blocks, &content.ports))?;
         }
         Ok(self.compiled.classes[class])
     }
@@ -163,7 +165,7 @@ fn groups(pairs: &Pairs) -> impl Iterator<Item = (usize, Vec<usize>)> + '_ {
     pairs.chunk_by(|a, b| a.0 == b.0).map(|chunk| (chunk[0].0, chunk.iter().map(|pair| pair.1).collect()))
 }
 
-/// The ports of a rule, with names looked up among the peer's own (`None`: an address, which has none).
+/// The ports of a rule, with names looked up among the peer's own.
 fn spans(rule: &SetRule, named: Option<&NamedPorts<'_>>) -> Vec<Span> {
     let Some(ports) = &rule.ports else { return vec![Span::ALL] };
     let span = |protocol: Protocol, first: u16, last: u16| Span {

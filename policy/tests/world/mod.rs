@@ -1,6 +1,9 @@
 //! Small worlds, written down quickly, and what compiled rules say of them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod naive;
+pub mod random;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -8,11 +11,11 @@ use common::abi::{Direction, PortKey};
 use common::decide::{Judgement, Question, judge};
 use ipnet::IpNet;
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
-use policy::plan::Capacities;
 use policy::model::{
     Block, CapsuleTenant, Config, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
     OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector, World,
 };
+use policy::plan::Capacities;
 
 /// A world with one node, `node`, whose pods are all local.
 #[derive(Clone, Debug)]

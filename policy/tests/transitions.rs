@@ -1,0 +1,118 @@
+//! One random world follows another while packets are judged: nothing opens on the way, and nothing is left.
+
+mod world;
+
+use std::net::IpAddr;
+
+use common::abi::{Direction, Endpoint, Peer, PortKey, Profile};
+use common::decide::{Question, Verdict, judge};
+use policy::compile::{Compiled, Ids, Tables, compile};
+use policy::plan::{Observed, Op, Plan, diff};
+use proptest::prelude::*;
+use world::{ROOM, Scene, random};
+
+/// Whether a profile lets a peer through.
+fn allows(tables: &Tables, profile: &Profile, peer: Peer, direction: Direction, port: PortKey) -> bool {
+    matches!(judge(tables, profile, Question { direction, peer, port }).verdict, Verdict::Allow(_))
+}
+
+fn ports() -> Vec<PortKey> {
+    [(6, 80), (6, 81), (17, 53), (132, 8080), (1, 0)].map(|(protocol, port)| PortKey::new(protocol, port)).to_vec()
+}
+
+/// The endpoints of both worlds, by slot, that no record keeps pending.
+fn judged(tables: &Tables) -> Vec<(u32, Endpoint)> {
+    let open = tables.endpoints.iter().filter(|(_, endpoint)| !endpoint.is(Endpoint::PENDING));
+    open.map(|(&slot, &endpoint)| (slot, endpoint)).collect()
+}
+
+/// What one state between two worlds may allow: what the old world allowed, what its rules say of the new
+/// addresses, and what the new one allows.
+struct Bounds<'a> {
+    before: &'a Tables,
+    desired: &'a Tables,
+    /// The new world with the old sets complete for it.
+    both: &'a Tables,
+    addresses: Vec<IpAddr>,
+}
+
+impl Bounds<'_> {
+    fn check(&self, state: &Tables, op: &Op) -> Result<(), TestCaseError> {
+        for (slot, _) in judged(state) {
+            let Some(profile) = state.profile_of(slot) else {
+                return Err(TestCaseError::fail(format!("{op}: slot {slot} has no profile")));
+            };
+            let old = self.before.endpoints.get(&slot).filter(|it| !it.is(Endpoint::PENDING));
+            let old = old.and_then(|_| self.before.profile_of(slot));
+            let new = self.desired.profile_of(slot);
+            for &address in &self.addresses {
+                let (was, is, will) =
+                    (self.before.peer_of(address), state.peer_of(address), self.desired.peer_of(address));
+                prop_assert!(is == was || is == will, "{op}: {address} is {is:?}, was {was:?}, will be {will:?}");
+                for direction in Direction::ALL {
+                    for port in ports() {
+                        let permitted = old.is_some_and(|old| {
+                            allows(self.before, old, was, direction, port)
+                                || allows(self.both, old, self.both.peer_of(address), direction, port)
+                        }) || new.is_some_and(|new| allows(self.desired, new, will, direction, port));
+                        let forbidden = allows(state, profile, is, direction, port) && !permitted;
+                        prop_assert!(!forbidden, "{op}: slot {slot} {direction:?} {address} {port:?} opens");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Carries a plan out operation by operation.
+fn step_through(observed: &mut Observed, compiled: &Compiled, both: &Compiled) -> Result<(), TestCaseError> {
+    let before = observed.tables.clone();
+    let (desired, both) = (&compiled.desired.tables, &both.desired.tables);
+    let bounds = Bounds { before: &before, desired, both, addresses: random::addresses() };
+    let plan = diff(observed, &compiled.desired, &ROOM).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    for op in plan.ops {
+        let step = Plan { ops: vec![op.clone()] };
+        step.apply_to(observed);
+        bounds.check(&observed.tables, &op)?;
+    }
+    prop_assert_eq!(&observed.tables, &compiled.desired.tables);
+    prop_assert_eq!(&observed.ids, &compiled.desired.ids);
+    prop_assert!(diff(observed, &compiled.desired, &ROOM).is_ok_and(|plan| plan.is_empty()));
+    Ok(())
+}
+
+fn compiled(scene: &Scene, ids: &Ids, previous: Option<&Compiled>) -> Compiled {
+    compile(&scene.input(), ids, previous).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_opens_between_two_worlds(first in random::scene(), second in random::scene()) {
+        let mut observed = Observed::default();
+        let one = compiled(&first, &observed.ids, None);
+        step_through(&mut observed, &one, &one)?;
+        let two = compiled(&second, &observed.ids, Some(&one));
+        step_through(&mut observed, &two, &two)?;
+        let settled = compiled(&second, &observed.ids, Some(&two));
+        prop_assert!(!settled.leftovers);
+        step_through(&mut observed, &settled, &settled)?;
+        let again = compiled(&second, &observed.ids, Some(&settled));
+        prop_assert!(diff(&observed, &again.desired, &ROOM).is_ok_and(|plan| plan.is_empty()));
+        // A restarted agent knows only what the maps hold.
+        let restarted = compiled(&second, &observed.ids, None);
+        prop_assert_eq!(restarted.desired.tables, again.desired.tables);
+    }
+
+    #[test]
+    fn a_restart_into_another_world_opens_nothing(first in random::scene(), second in random::scene()) {
+        let mut observed = Observed::default();
+        let one = compiled(&first, &observed.ids, None);
+        step_through(&mut observed, &one, &one)?;
+        let both = compiled(&second, &observed.ids, Some(&one));
+        let two = compiled(&second, &observed.ids, None);
+        step_through(&mut observed, &two, &both)?;
+    }
+}
