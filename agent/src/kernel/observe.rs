@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap, MapData, MapError};
-use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey};
+use common::abi::{Address, Interface, Peer, PortRow, ProgramRef, RuleKey};
 use ipnet::IpNet;
 use policy::compile::{Id, Ids, Kind, Tables};
 use policy::plan::Observed;
@@ -19,7 +19,8 @@ impl Maps {
     /// # Errors
     /// A map cannot be read, or holds what no version of this agent wrote.
     pub fn observe(&self) -> Result<Observed> {
-        Ok(Observed { tables: self.tables()?, epoch: self.epoch()?, ids: self.ids()? })
+        let ids = self.ids()?;
+        Ok(Observed { tables: self.tables(&ids)?, epoch: self.epoch()?, ids })
     }
 
     fn epoch(&self) -> Result<u64> {
@@ -27,15 +28,20 @@ impl Maps {
     }
 
     /// Nothing is skipped: a row that means nothing is an error.
-    fn tables(&self) -> Result<Tables> {
+    ///
+    /// Of the two large arrays only the rows that have an id are read: ids are written before and removed after
+    /// them, so nothing leads to any other.
+    fn tables(&self, ids: &Ids) -> Result<Tables> {
+        let profiles = ids.numbers(Kind::Profile);
+        let endpoints = rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?;
         Ok(Tables {
             interfaces: self.interfaces()?,
-            endpoints: rows("ENDPOINT", &self.endpoint, |endpoint: &Endpoint| endpoint.id != 0)?,
-            profiles: rows("PROFILE", &self.profile, |profile: &Profile| profile.written != 0)?,
+            endpoints,
+            profiles: rows("PROFILE", &self.profile, profiles, |profile| profile.written != 0)?,
             peers: self.peers()?,
             ranges: self.ranges()?,
             rules: self.rules()?,
-            ports: rows("PORT", &self.port, is_written)?,
+            ports: rows("PORT", &self.port, ids.port_rows(), is_written)?,
         })
     }
 
@@ -48,7 +54,7 @@ impl Maps {
     }
 
     fn interfaces(&self) -> Result<BTreeMap<u32, Interface>> {
-        let slots = rows("SLOT", &self.slot, |&word| word != 0)?;
+        let slots = rows("SLOT", &self.slot, 0..self.slot.len(), |&word| word != 0)?;
         let overflow = entries("SLOT_OVERFLOW", &self.slot_overflow)?;
         let words = slots.into_values().chain(overflow.into_values()).map(Interface);
         Ok(words.map(|interface| (interface.ifindex(), interface)).collect())
@@ -83,10 +89,15 @@ impl Maps {
     }
 }
 
-/// The rows of an array that have been written.
-fn rows<V: Pod>(name: &str, map: &Array<MapData, V>, written: impl Fn(&V) -> bool) -> Result<BTreeMap<u32, V>> {
+/// Those of the rows of an array that have been written.
+fn rows<V: Pod>(
+    name: &str,
+    map: &Array<MapData, V>,
+    indices: impl Iterator<Item = u32>,
+    written: impl Fn(&V) -> bool,
+) -> Result<BTreeMap<u32, V>> {
     let mut rows = BTreeMap::new();
-    for index in 0..map.len() {
+    for index in indices {
         let row = map.get(&index, 0).with_context(|| format!("cannot read row {index} of the map {name}"))?;
         if written(&row) {
             rows.insert(index, row);

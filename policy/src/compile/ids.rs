@@ -59,6 +59,21 @@ pub struct Id {
 pub struct Ids(pub BTreeMap<Id, Digest>);
 
 impl Ids {
+    /// The numbers of a kind that are in use.
+    pub fn numbers(&self, kind: Kind) -> impl Iterator<Item = u32> {
+        self.of(kind).map(|(number, _)| number)
+    }
+
+    /// The rows of all programs, ascending.
+    pub fn port_rows(&self) -> impl Iterator<Item = u32> {
+        self.of(Kind::Program).flat_map(|(first, digest)| first..first.saturating_add(program_length(digest)))
+    }
+
+    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = (u32, &Digest)> {
+        let all = Id { kind, number: 0 }..=Id { kind, number: u32::MAX };
+        self.0.range(all).map(|(id, digest)| (id.number, digest))
+    }
+
     /// Forgets what a number stands for, but not that it is in use: what it stood for gets another number.
     pub fn distrust(&mut self, id: Id) {
         if let Some(digest) = self.0.get_mut(&id) {
@@ -66,6 +81,12 @@ impl Ids {
             digest[..12].fill(0);
         }
     }
+}
+
+/// The number of a program's rows.
+pub(super) const fn program_length(digest: &Digest) -> u32 {
+    let [.., a, b, c, d] = *digest;
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// Keys of the hash. They are no secret: they make it a function of its own.

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use common::abi::{Peer, PortRow, ProgramRef, TenantId};
 
 use super::CompileError;
-use super::ids::{Digest, Id, Ids, Kind, digest};
+use super::ids::{Digest, Id, Ids, Kind, digest, program_length};
 
 /// Numbers of one compile, on top of those that the kernel holds.
 pub(super) struct Numbering<'a> {
@@ -143,13 +143,11 @@ struct FreeRows {
 impl FreeRows {
     fn new(held: &Ids) -> Self {
         let mut free = Self { gaps: Vec::new(), end: 0 };
-        let programs = Id { kind: Kind::Program, number: 0 }..=Id { kind: Kind::Program, number: u32::MAX };
-        for (id, content) in held.0.range(programs) {
-            if id.number > free.end {
-                free.gaps.push((free.end, id.number - free.end));
+        for (first, content) in held.of(Kind::Program) {
+            if first > free.end {
+                free.gaps.push((free.end, first - free.end));
             }
-            let [.., a, b, c, d] = *content;
-            free.end = free.end.max(id.number.saturating_add(u32::from_be_bytes([a, b, c, d])));
+            free.end = free.end.max(first.saturating_add(program_length(content)));
         }
         free
     }
