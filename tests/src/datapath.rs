@@ -1,6 +1,10 @@
 //! A datapath of a test's own: its pins and a network namespace, both gone when the test ends.
 
-use agent::kernel::{Attachment, Datapath, Options, Pins, destroy};
+use std::collections::BTreeMap;
+
+use agent::kernel::{Attachment, Datapath, Maps, Options, Pins, destroy};
+use common::abi::{Endpoint, Interface, Profile, TenantId};
+use policy::compile::{Desired, Tables};
 
 use crate::netns::{TestNetNs, unique};
 
@@ -11,8 +15,14 @@ pub struct TestNode {
     pub pins: Pins,
 }
 
-/// The host side of the veth in every [`TestNode`].
+/// The host side of the veth in every [`TestNode`], and the pod's side.
 pub const VETH: &str = "veth0";
+pub const PEER: &str = "peer0";
+/// The pod behind it: its addresses, tenant and endpoint.
+pub const POD: [u8; 4] = [10, 244, 0, 5];
+pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 5];
+pub const TENANT: TenantId = TenantId(7);
+pub const ENDPOINT: u32 = 9;
 
 impl TestNode {
     /// # Panics
@@ -21,9 +31,9 @@ impl TestNode {
     pub fn new(label: &str) -> Self {
         let ns = TestNetNs::new(label);
         let pins = Pins::lab(&unique(label)).expect("a name for a lab");
-        ns.ip(&format!("link add {VETH} type veth peer name peer0"));
+        ns.ip(&format!("link add {VETH} type veth peer name {PEER} address 02:00:00:00:00:05"));
         ns.ip(&format!("link set {VETH} up"));
-        ns.ip("link set peer0 up");
+        ns.ip(&format!("link set {PEER} up"));
         Self { ns, pins }
     }
 
@@ -42,6 +52,24 @@ impl TestNode {
     pub fn datapath(&self, attachment: Attachment) -> Datapath {
         let options = Options { attachment, ..Options::default() };
         Datapath::open(&self.pins, &options).expect("open the datapath")
+    }
+
+    /// Tells the programs of the pod behind the veth. Nothing restricts it.
+    ///
+    /// # Panics
+    /// Where the maps cannot be written.
+    pub fn bind(&self, maps: &mut Maps) {
+        let ifindex = self.veth();
+        let profile = Profile { tenant: TENANT, written: 1, ..Profile::default() };
+        let endpoint =
+            Endpoint { profile: 1, id: ENDPOINT, ifindex, v4: POD, mac: MAC, flags: 0, adopt_until: 0, v6: [0; 16] };
+        let tables = Tables {
+            interfaces: BTreeMap::from([(ifindex, Interface::endpoint(ifindex, 0))]),
+            endpoints: BTreeMap::from([(0, endpoint)]),
+            profiles: BTreeMap::from([(1, profile)]),
+            ..Tables::default()
+        };
+        maps.reconcile(&Desired { tables, ..Desired::default() }).expect("bind the pod");
     }
 
     /// The veth's interface index.

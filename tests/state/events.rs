@@ -6,33 +6,11 @@ use std::time::Duration;
 
 use agent::events::EventReader;
 use agent::kernel::{Attachment, Datapath, Frame};
-use aya::Pod;
-use aya::maps::{Array, Map, MapData};
-use common::abi::{Direction, DropKey, DropReason, Endpoint, Interface, Profile, TenantId};
-use tests::datapath::TestNode;
+use common::abi::{Direction, DropKey, DropReason};
+use tests::datapath::{ENDPOINT, MAC, POD, TENANT, TestNode};
 
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
-const POD: [u8; 4] = [10, 244, 0, 5];
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 5];
-const TENANT: TenantId = TenantId(7);
-
-/// Writes one row of a pinned array, past the agent.
-fn set<V: Pod>(node: &TestNode, map: &str, index: u32, value: V) {
-    let data = MapData::from_pin(node.pins.maps().join(map)).expect("a pinned map");
-    let mut array: Array<_, V> = Map::from_map_data(data).expect("a map").try_into().expect("an array");
-    array.set(index, value, 0).expect("write");
-}
-
-/// A pod that nothing restricts behind the node's veth.
-fn bind(node: &TestNode) {
-    let profile = Profile { tenant: TENANT, written: 1, ..Profile::default() };
-    let ifindex = node.veth();
-    let endpoint = Endpoint { profile: 1, id: 9, ifindex, v4: POD, mac: MAC, flags: 0, adopt_until: 0, v6: [0; 16] };
-    set(node, "PROFILE", 1, profile);
-    set(node, "ENDPOINT", 0, endpoint);
-    set(node, "SLOT", ifindex % 4096, Interface::endpoint(ifindex, 0).0);
-}
 
 /// A UDP datagram from the pod's MAC to 192.0.2.1, port 53.
 fn datagram(source: [u8; 4]) -> Vec<u8> {
@@ -57,7 +35,7 @@ fn send(node: &TestNode, datapath: &mut Datapath, source: [u8; 4]) -> i32 {
 fn a_dropped_packet_is_told_and_counted() {
     let node = TestNode::new("told");
     let mut datapath = node.open(Attachment::Auto);
-    bind(&node);
+    node.bind(&mut datapath.maps);
     let mut reader = EventReader::open(&node.pins).expect("the ring");
     assert!(reader.poll(Duration::ZERO).expect("poll").is_empty());
 
@@ -66,7 +44,7 @@ fn a_dropped_packet_is_told_and_counted() {
     let [event] = events.as_slice() else { panic!("one packet, one event: {events:?}") };
     assert_eq!(event.reason, DropReason::SpoofedSource as u8);
     assert_eq!(event.source.octets()[12..], [10, 244, 0, 6]);
-    assert_eq!((event.endpoint, event.source_port, event.destination_port), (9, 12345, 53));
+    assert_eq!((event.endpoint, event.source_port, event.destination_port), (ENDPOINT, 12345, 53));
     assert_eq!(event.source_mac, MAC);
 
     let drops = datapath.maps.drops().expect("drops");
@@ -81,7 +59,7 @@ fn a_dropped_packet_is_told_and_counted() {
 fn a_packet_that_passes_is_counted_and_its_flow_swept_when_it_expired() {
     let node = TestNode::new("passes");
     let mut datapath = node.open(Attachment::Auto);
-    bind(&node);
+    node.bind(&mut datapath.maps);
     assert_eq!(send(&node, &mut datapath, POD), TC_ACT_UNSPEC);
     assert_eq!(datapath.maps.forwarded(Direction::Egress).expect("counter").packets, 1);
     assert_eq!(datapath.maps.forwarded(Direction::Ingress).expect("counter").packets, 0);
@@ -98,7 +76,7 @@ fn a_packet_that_passes_is_counted_and_its_flow_swept_when_it_expired() {
 fn usage_counts_entries_and_knows_the_capacity() {
     let node = TestNode::new("usage");
     let mut datapath = node.open(Attachment::Auto);
-    bind(&node);
+    node.bind(&mut datapath.maps);
     assert_eq!(send(&node, &mut datapath, POD), TC_ACT_UNSPEC);
     let usage = datapath.maps.usage().expect("usage");
     let flow = usage.iter().find(|usage| usage.map == "FLOW").expect("the table of flows");

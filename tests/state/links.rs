@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::UdpSocket;
 
 use agent::kernel::{Attachment, Datapath, Pins, destroy};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, TcAttachType};
-use tests::datapath::{TestNode, VETH};
+use common::abi::{Direction, DropKey, DropReason, Traffic};
+use tests::datapath::{PEER, TestNode, VETH};
 
 /// Names of the TCX programs at a hook of the veth, first in the chain first.
 fn tcx(node: &TestNode, hook: TcAttachType) -> Vec<String> {
@@ -33,6 +35,20 @@ fn attach(node: &TestNode, datapath: &mut Datapath) {
 fn link_id(pins: &Pins, name: &str) -> u32 {
     let link = FdLink::from(PinnedLink::from_pin(pins.links().join(name)).expect("the pin"));
     link.info().expect("the link").id()
+}
+
+/// One UDP datagram out of the pod's side of the veth.
+fn broadcast(node: &TestNode) {
+    node.ns.ip(&format!("addr add 10.244.0.5/24 dev {PEER}"));
+    node.inside(|| {
+        let socket = UdpSocket::bind("10.244.0.5:0").expect("a socket");
+        socket.set_broadcast(true).expect("broadcasts");
+        socket.send_to(b"hello", "10.244.0.255:9").expect("send");
+    });
+}
+
+fn is_not_ready((key, _): &(DropKey, Traffic)) -> bool {
+    key.reason == DropReason::NotReady as u8
 }
 
 #[test]
@@ -79,6 +95,13 @@ fn ours_comes_first_and_another_program_stays() {
     let both = tcx_ids(&node, TcAttachType::Ingress);
     assert_eq!(both.len(), 2);
     assert_eq!(both[1..], theirs);
+
+    // Ours lets the pod's packet pass, and then theirs runs: it knows of no pod here, and drops.
+    node.bind(&mut ours.maps);
+    broadcast(&node);
+    assert_eq!(ours.maps.forwarded(Direction::Egress).expect("counter").packets, 1);
+    let dropped = other.maps.drops().expect("counters").into_iter().filter(is_not_ready);
+    assert_ne!(dropped.map(|(_, traffic)| traffic.packets).sum::<u64>(), 0);
 
     let veth = node.veth();
     node.inside(|| ours.detach(veth).expect("detach"));

@@ -1,15 +1,22 @@
 //! The command line: what was asked for, and the exit code that answers (0 yes, 1 no, 2 an error).
 
 mod completion;
+mod explain;
+mod matrix;
 mod output;
 mod settings;
+mod table;
+mod world;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use explain::text as explanation;
 pub use output::print;
 pub use settings::SettingsArgs;
+pub use table::{Paint, summary, table, wide};
+pub use world::{Subject, WorldArgs, tell};
 
 /// Exit code for whatever kept a command from answering.
 const FAILED: u8 = 2;
@@ -24,6 +31,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print who reaches whom, on which ports, and what drops the rest
+    Matrix(matrix::Args),
+    /// Say why a flow passes or not, step by step, and what would have to change
+    Explain(explain::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
 }
@@ -33,6 +44,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let answer = match command {
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),
     };
     answer.unwrap_or_else(|error| {

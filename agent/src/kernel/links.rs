@@ -5,9 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aya::programs::links::{FdLink, PinnedLink};
@@ -17,6 +15,8 @@ use common::abi::Direction;
 use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+use super::link_pins::{self, Pin, PinKind, Place, here};
+use super::raw::detach_link;
 use super::{Datapath, Pins};
 
 /// Where our filter stands among those of an interface: first, and at a handle that nobody has by chance.
@@ -80,7 +80,7 @@ impl Datapath {
     /// # Errors
     /// The folder of links cannot be read.
     pub fn attached(&self) -> Result<BTreeSet<u32>> {
-        Ok(pins(&self.pins)?.into_iter().map(|pin| pin.place.ifindex).collect())
+        Ok(link_pins::list(&self.pins)?.into_iter().map(|pin| pin.place.ifindex).collect())
     }
 
     /// Swaps the programs of everything that is attached, in place, and forgets what went away.
@@ -88,7 +88,7 @@ impl Datapath {
     /// # Errors
     /// The kernel refuses; the rest keeps its old programs.
     pub fn swap_links(&mut self) -> Result<()> {
-        for pin in pins(&self.pins)? {
+        for pin in link_pins::list(&self.pins)? {
             let swapped = match pin.kind {
                 PinKind::Link => self.swap_link(&pin.path, pin.place),
                 PinKind::Filter(netns) if netns == here()? => self.swap_filter(pin.place),
@@ -204,100 +204,13 @@ pub fn destroy(pins: &Pins) -> Result<()> {
     pins.remove()
 }
 
-/// A hook of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    ifindex: u32,
-    direction: Direction,
-}
-
-impl Place {
-    /// What a pod sends comes *in* at the host side of its veth.
-    const fn hook(self) -> TcAttachType {
-        match self.direction {
-            Direction::Egress => TcAttachType::Ingress,
-            Direction::Ingress => TcAttachType::Egress,
-        }
-    }
-
-    fn link(self, pins: &Pins) -> PathBuf {
-        pins.links().join(format!("{}-{}", self.ifindex, self.direction.name()))
-    }
-
-    fn marker(self, pins: &Pins, netns: u64) -> PathBuf {
-        pins.links().join(format!("{}-{}-filter-{netns}", self.ifindex, self.direction.name()))
-    }
-}
-
-/// An entry of the folder of links.
-struct Pin {
-    path: PathBuf,
-    place: Place,
-    kind: PinKind,
-}
-
-enum PinKind {
-    Link,
-    /// By the inode of its network namespace: elsewhere the interface index means another interface.
-    Filter(u64),
-}
-
-impl PinKind {
-    const fn hook(&self) -> Hook {
-        match self {
-            Self::Link => Hook::Tcx,
-            Self::Filter(_) => Hook::Clsact,
-        }
-    }
-}
-
-impl Pin {
-    fn parse(path: PathBuf) -> Option<Self> {
-        let mut parts = path.file_name()?.to_str()?.splitn(3, '-');
-        let ifindex = parts.next()?.parse().ok()?;
-        let direction = parts.next()?;
-        let direction = Direction::ALL.into_iter().find(|d| d.name() == direction)?;
-        let kind = match parts.next() {
-            None => PinKind::Link,
-            Some(rest) => PinKind::Filter(rest.strip_prefix("filter-")?.parse().ok()?),
-        };
-        Some(Self { path, place: Place { ifindex, direction }, kind })
-    }
-
-    fn forget(&self) -> Result<()> {
-        let removed = match self.kind {
-            PinKind::Link => fs::remove_file(&self.path),
-            PinKind::Filter(_) => fs::remove_dir(&self.path),
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.path.display()))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn pins(pins: &Pins) -> Result<Vec<Pin>> {
-    let folder = pins.links();
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
-    };
-    entries
-        .map(|entry| {
-            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-            Pin::parse(path.clone()).with_context(|| format!("{} is not a link of ours: remove it", path.display()))
-        })
-        .collect()
-}
-
 fn detach(datapath: &Pins, chosen: impl Fn(&Pin) -> bool) -> Result<()> {
-    for pin in pins(datapath)?.into_iter().filter(chosen) {
+    for pin in link_pins::list(datapath)?.into_iter().filter(chosen) {
         match pin.kind {
+            PinKind::Link => detach_link(&pin.path)?,
             PinKind::Filter(netns) if netns == here()? => remove_filter(pin.place)?,
-            // A TCX link goes with its pin; a filter in another namespace with its interfaces.
-            PinKind::Link | PinKind::Filter(_) => {}
+            // Filters in another namespace go with its interfaces.
+            PinKind::Filter(_) => {}
         }
         pin.forget()?;
     }
@@ -313,11 +226,6 @@ fn remove_filter(place: Place) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The network namespace of this thread, by inode.
-fn here() -> Result<u64> {
-    Ok(fs::metadata("/proc/thread-self/ns/net").context("cannot tell the network namespace")?.ino())
 }
 
 fn check_name(ifindex: u32, name: &str) -> Result<()> {

@@ -75,17 +75,18 @@ pub fn judge<R: Rules>(rules: &R, profile: &Profile, question: Question) -> Judg
 }
 
 /// What the rules of a set say about a flow: nothing, where no rule restricts.
-struct Said {
-    admin: Ranked,
-    lower: Ranked,
-    admin_rule: u32,
-    lower_rule: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub admin: Ranked,
+    pub lower: Ranked,
+    pub admin_rule: u32,
+    pub lower_rule: u32,
 }
 
 /// Asks the programs of the peer's identity and of its CIDR class: of two verdicts the one of higher rank
 /// (the smaller number) decides. `None` where a row that should be there is not.
 #[inline(always)]
-fn consult<R: Rules>(rules: &R, set: &DirectionRules, question: Question) -> Option<Said> {
+pub fn consult<R: Rules>(rules: &R, set: &DirectionRules, question: Question) -> Option<Said> {
     let mut said = Said { admin: Ranked::NONE, lower: Ranked::NONE, admin_rule: 0, lower_rule: 0 };
     let (identity, class) = (question.peer.identity(), question.peer.class());
     let mut matched = false;
@@ -206,7 +207,7 @@ fn lower(said: &Said, question: Question, isolated: Option<DropReason>) -> Judge
 /// Why the other end is foreign to a pod of this tenant, if it is: "another tenant" needs two tenants, and an
 /// unknown pod is foreign to every tenant.
 #[inline(always)]
-fn foreign(tenant: TenantId, peer: Peer) -> Option<DropReason> {
+pub fn foreign(tenant: TenantId, peer: Peer) -> Option<DropReason> {
     if tenant.0 == 0 {
         return None;
     }

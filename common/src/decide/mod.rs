@@ -11,7 +11,7 @@ mod tables;
 mod timeouts;
 mod track;
 
-pub use judge::{Judgement, Question, Rules, Verdict, judge};
+pub use judge::{Judgement, Question, Rules, Said, Verdict, consult, foreign, judge};
 pub use tables::{Tables, judge_profile};
 
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId};

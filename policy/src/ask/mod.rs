@@ -1,1 +1,19 @@
-//! Questions about a compiled world: `matrix`, `explain`.
+//! Questions about a compiled world: `matrix`, `explain` (CONTRACT.md §4). They are answered by the compiled rules
+//! and the same `judge` that the kernel programs run.
+
+mod change;
+mod end;
+mod engine;
+mod explain;
+mod matrix;
+mod port;
+mod record;
+mod steps;
+
+pub use end::{End, Party};
+pub use engine::{AskError, Engine};
+pub use explain::{Explanation, Steps};
+pub use matrix::{Matrix, MatrixQuery};
+pub use port::FlowPort;
+pub use record::{DirectionRecord, Record, Said};
+pub use steps::{Outcome, Step};

@@ -9,12 +9,9 @@ use policy::model::{CapsuleTenant, Namespace, Node, OwnerReference};
 use serde::Deserialize;
 
 use super::{Report, Unknown};
-use crate::config;
 use crate::ingest::check;
 use crate::ingest::kind::OLD_TENANT;
 
-/// The annotation that overrides how a tenant, or a namespace, is held apart.
-const ISOLATION: &str = "bulkhead.dev/isolation";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// A namespace with its name as a label, whatever the file says: the API server sets it.
@@ -24,7 +21,6 @@ pub fn namespace(report: &mut Report<'_>) -> Option<Namespace> {
     let mut labels = report.labels("metadata", &written.metadata);
     labels.insert(NAME_LABEL.to_owned(), name.clone());
     let annotations = report.annotations("metadata", &written.metadata);
-    warn_of_isolation(report, annotations.get(ISOLATION));
     let references = written.metadata.owner_references.unwrap_or_default();
     let tenant_references = references
         .into_iter()
@@ -58,17 +54,7 @@ pub fn tenant(report: &mut Report<'_>) -> Option<CapsuleTenant> {
     let Tenant { metadata } = report.parse(Unknown::Ignore)?;
     report.labels("metadata", &metadata);
     let annotations = report.annotations("metadata", &metadata);
-    warn_of_isolation(report, annotations.get(ISOLATION));
     Some(CapsuleTenant { name: report.manifest.id.name.clone(), uid: metadata.uid, annotations })
-}
-
-fn warn_of_isolation(report: &mut Report<'_>, mode: Option<&String>) {
-    if let Some(mode) = mode
-        && config::parse_mode(mode).is_none()
-    {
-        let field = format!("metadata.annotations[{ISOLATION}]");
-        report.warn(field, format!("`{mode}` is not known and counts as strict, use off, audit, baseline or strict"));
-    }
 }
 
 /// A Node, and which of its addresses are internal: those are what its hostNetwork pods have.

@@ -1,0 +1,105 @@
+//! `bulkhead explain`: why a flow passes or not, step by step, before it has happened.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use policy::ask::{DirectionRecord, End, Explanation, FlowPort, Outcome, Record, Said, Step};
+
+use super::table::Paint;
+use super::{WorldArgs, print};
+
+/// Exit code for a flow that drops.
+const DROPPED: u8 = 1;
+
+/// Exits with 0 where the flow is allowed, 1 where it is dropped, 2 where that cannot be said.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Who opens the flow: NAMESPACE/POD, an IP address or node/NAME
+    from: End,
+    /// Who it is opened to
+    to: End,
+    /// Port: tcp/80, udp/53, sctp/7777, icmp [default: the first that the destination declares, or else tcp/80]
+    #[arg(long, value_name = "PORT")]
+    port: Option<FlowPort>,
+    #[command(flatten)]
+    world: WorldArgs,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let subject = args.world.load()?;
+    let engine = subject.engine()?;
+    let port = args.port.unwrap_or_else(|| engine.usual_port(&args.to));
+    let explanation = engine.explain(&args.from, &args.to, port)?;
+    match args.output {
+        Output::Text => print(text(&explanation, Paint::new(std::io::stdout().is_terminal()))),
+        Output::Json => {
+            let json = serde_json::to_string_pretty(&explanation).context("cannot write the explanation as JSON")?;
+            print(json + "\n")
+        }
+    }?;
+    Ok(match explanation.record.verdict {
+        Said::Allow => ExitCode::SUCCESS,
+        Said::Drop => ExitCode::from(DROPPED),
+    })
+}
+
+/// An explanation as people read it.
+#[must_use]
+pub fn text(explanation: &Explanation, paint: Paint) -> String {
+    let Explanation { record, steps, change } = explanation;
+    let Record { from, from_ip, to, to_ip, protocol, port, egress, ingress, .. } = record;
+    let verdict = match record.verdict {
+        Said::Allow => paint.green("allowed"),
+        Said::Drop => paint.red("dropped"),
+    };
+    let port = if *port == 0 { String::new() } else { format!(" {port}") };
+    let mut text = format!("{from} ({from_ip}) to {to} ({to_ip}), {protocol}{port}: {}\n", paint.bold(&verdict));
+    for (name, end, direction, steps) in
+        [("egress at", from, egress, &steps.egress), ("ingress at", to, ingress, &steps.ingress)]
+    {
+        let _ = writeln!(text, "\n{} {end}: {}", paint.bold(name), said(direction, paint));
+        for (number, step) in steps.iter().enumerate() {
+            let _ = writeln!(text, "  {}. {}", number + 1, line(step, paint));
+        }
+    }
+    if !change.is_empty() {
+        let _ = writeln!(text, "\n{}", paint.bold("What would let it pass"));
+        for sentence in change {
+            let _ = writeln!(text, "  - {sentence}");
+        }
+    }
+    text
+}
+
+fn said(direction: &DirectionRecord, paint: Paint) -> String {
+    let audited = direction.audited.map(|reason| format!(", audited: {reason}")).unwrap_or_default();
+    let text = format!("{} ({}{audited})", direction.verdict.name(), direction.reason);
+    match direction.verdict {
+        Said::Allow => paint.green(&text),
+        Said::Drop => paint.red(&text),
+    }
+}
+
+fn line(step: &Step, paint: Paint) -> String {
+    let mut line = format!("{:<14} {}", step.step.replace('_', " "), step.says);
+    if !step.rules.is_empty() {
+        let _ = write!(line, ": {}", step.rules.join(", "));
+    }
+    match step.outcome {
+        Outcome::Next => paint.faint(&line),
+        Outcome::Allow => paint.green(&line),
+        Outcome::Drop => paint.red(&line),
+    }
+}
