@@ -2,6 +2,7 @@
 
 mod completion;
 mod explain;
+mod lab;
 mod matrix;
 mod output;
 mod settings;
@@ -37,6 +38,8 @@ enum Command {
     Explain(explain::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
+    /// Pods as network namespaces on this machine, with real packets
+    Lab(lab::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),
+        Command::Lab(args) => lab::run(args),
     };
     answer.unwrap_or_else(|error| {
         eprintln!("bulkhead: {error:#}");

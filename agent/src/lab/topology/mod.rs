@@ -58,7 +58,15 @@ fn everywhere(like: IpAddr) -> IpNet {
     }
 }
 
-/// The gateway in a pod range, on the bridge: its first address.
+/// The bridge's own addresses: the gateway of each pod range.
+///
+/// # Errors
+/// A range is too small to have one.
+pub fn bridge_addresses(ranges: &[IpNet]) -> Result<Vec<IpNet>> {
+    ranges.iter().map(first_address).collect()
+}
+
+/// The gateway in a pod range: its first address.
 fn first_address(range: &IpNet) -> Result<IpNet> {
     let room = range.max_prefix_len() - range.prefix_len() >= 2;
     anyhow::ensure!(room, "the pod range {range} has no room for a gateway and a pod");

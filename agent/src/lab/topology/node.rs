@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ipnet::IpNet;
 
 use super::netlink::{End, Route};
-use super::{BRIDGE, Cni, GATEWAY, Mac, Netlink, alone, everywhere, first_address, sysctl};
+use super::{BRIDGE, Cni, GATEWAY, Mac, Netlink, alone, bridge_addresses, everywhere, sysctl};
 use crate::net::NetNs;
 
 const UPLINK: &str = "uplink";
@@ -104,8 +104,7 @@ async fn route_back(world: &Netlink, device: u32, node: &[IpAddr]) -> Result<()>
 async fn make_bridge(netlink: &Netlink, ranges: &[IpNet]) -> Result<u32> {
     let index = netlink.add_bridge(&End { name: BRIDGE, mac: BRIDGE_MAC }).await?;
     netlink.set_up(index).await?;
-    for range in ranges {
-        let gateway = first_address(range).context("cannot give the bridge its address")?;
+    for gateway in bridge_addresses(ranges)? {
         netlink.add_address(index, gateway).await?;
     }
     Ok(index)

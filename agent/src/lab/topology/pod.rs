@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::netlink::{End, Route};
-use super::{Cni, GATEWAY, Mac, Netlink, Node, POD_INTERFACE, alone, everywhere, first_address, sysctl};
+use super::{GATEWAY, Mac, Netlink, Node, POD_INTERFACE, alone, everywhere, first_address, sysctl};
 use crate::net::NetNs;
 
 /// How a pod is connected: fixed when its namespace is made.
@@ -65,14 +65,14 @@ impl<'a> Pod<'a> {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub async fn connect(&self, cni: Cni, addresses: &[IpAddr], ranges: &[IpNet], node: &[IpAddr]) -> Result<()> {
+    pub async fn connect(&self, addresses: &[IpAddr], ranges: &[IpNet], node: &[IpAddr]) -> Result<()> {
         self.netlink.set_up(self.netlink.index_of("lo").await?).await?;
         self.netlink.set_up(self.index).await?;
         self.node.netlink.set_up(self.wire.ifindex).await?;
         for address in addresses {
-            match cni {
-                Cni::Ptp => self.route_alone(*address, node).await?,
-                Cni::Bridge => self.route_in_range(*address, range_of(*address, ranges)?).await?,
+            match self.node.bridge {
+                None => self.route_alone(*address, node).await?,
+                Some(bridge) => self.route_on_bridge(bridge, *address, ranges).await?,
             }
         }
         Ok(())
@@ -85,7 +85,8 @@ impl<'a> Pod<'a> {
     pub async fn disconnect(&self, addresses: &[IpAddr]) -> Result<()> {
         for address in addresses {
             self.netlink.remove_address(self.index, *address).await?;
-            self.node.netlink.remove_route(alone(*address), self.wire.ifindex).await?;
+            let device = self.node.bridge.unwrap_or(self.wire.ifindex);
+            self.node.netlink.remove_route(alone(*address), device).await?;
         }
         Ok(())
     }
@@ -112,10 +113,19 @@ impl<'a> Pod<'a> {
         host.add_route(&Route { to: alone(address), device: self.wire.ifindex, via: None, source }).await
     }
 
-    /// `bridge`: the whole pod range is on the link.
-    async fn route_in_range(&self, address: IpAddr, range: &IpNet) -> Result<()> {
-        self.netlink.add_address(self.index, IpNet::new(address, range.prefix_len())?).await?;
-        self.default_route(address, first_address(range)?.addr()).await
+    /// `bridge`: the whole pod range is on the link. An address outside of all ranges has a route of its own, by way
+    /// of the node.
+    async fn route_on_bridge(&self, bridge: u32, address: IpAddr, ranges: &[IpNet]) -> Result<()> {
+        let home = ranges.iter().find(|range| range.contains(&address));
+        let prefix = home.map_or(alone(address).prefix_len(), IpNet::prefix_len);
+        self.netlink.add_address(self.index, IpNet::new(address, prefix)?).await?;
+        if home.is_none() {
+            let route = Route { to: alone(address), device: bridge, via: None, source: None };
+            self.node.netlink.add_route(&route).await?;
+        }
+        let same_family = ranges.iter().find(|range| range.addr().is_ipv4() == address.is_ipv4());
+        let gateway = home.or(same_family).with_context(|| format!("no pod range has a gateway for {address}"))?;
+        self.default_route(address, first_address(gateway)?.addr()).await
     }
 
     async fn default_route(&self, address: IpAddr, gateway: IpAddr) -> Result<()> {
@@ -123,9 +133,4 @@ impl<'a> Pod<'a> {
         let route = Route { to, device: self.index, via: Some(gateway), source: Some(address) };
         self.netlink.add_route(&route).await
     }
-}
-
-fn range_of(address: IpAddr, ranges: &[IpNet]) -> Result<&IpNet> {
-    let range = ranges.iter().find(|range| range.contains(&address));
-    range.with_context(|| format!("{address} lies in none of the pod ranges: name its range in cluster.podCIDRs"))
 }

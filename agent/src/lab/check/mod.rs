@@ -1,0 +1,106 @@
+//! Real packets for every pair and port, held against the model: whether they arrive, and for what reason not.
+
+mod drops;
+mod report;
+mod table;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use policy::ask::{Engine, FlowPort, MatrixQuery, Record, Said};
+use policy::compile::{Input, compile};
+use policy::model::World;
+
+use super::Lab;
+use super::enforce::view;
+use super::probe::{PATIENCE, Probe, Range, Transport};
+use super::ps::tenants;
+use super::roster::the_node;
+use super::topology::Node;
+use crate::events::{Directory, EventReader};
+use crate::kernel::{MapCapacities, Maps};
+use drops::Drops;
+pub use report::{Checked, Report};
+pub use table::Style;
+
+impl Lab {
+    /// Sends a packet for every record of the matrix. Without `ports` those that the matrix asks about by itself.
+    /// `interrupted` is asked every few milliseconds whether to go on.
+    ///
+    /// # Errors
+    /// Something keeps packets from being sent. A difference is no error.
+    pub fn check(&self, ports: &[FlowPort], interrupted: impl Fn() -> Result<()>) -> Result<Report> {
+        let world = self.world()?;
+        let config = &self.settings.policy;
+        let query = MatrixQuery { ports: ports.to_vec(), externals: self.state.external.clone(), namespace: None };
+        let records = Engine::new(&world, config)?.matrix(&query)?.verdicts;
+        let probes = self.probes(&world, &records)?;
+
+        let pins = self.name.pins()?;
+        let node = self.runtime.block_on(async {
+            let node = Node::open(&self.name.node(), self.state.cni).await?;
+            view(&the_node(&world)?, &node, &self.state).await
+        })?;
+        let ids = Maps::open(&pins, &MapCapacities::default())?.observe()?.ids;
+        let compiled = compile(&Input { world: &world, config, node: &node }, &ids, None)?;
+        let directory = Directory::new(&world, &node, &compiled.desired.provenance)?;
+
+        let mut drops = Drops::new(EventReader::open(&pins)?, directory)?;
+        let range = Range::open(&probes)?;
+        let mut watch = || {
+            interrupted()?;
+            drops.read()
+        };
+        let mut arrived = range.send(&probes, PATIENCE, &mut watch)?;
+        // A busy machine loses time, not packets: what did not arrive in time, or whose event did not, has another
+        // chance. What did arrive has arrived.
+        drops.read()?;
+        let late = |index: &usize| {
+            let (record, probe) = (&records[*index], &probes[*index]);
+            !arrived[*index] && (record.verdict == Said::Allow || drops.of(probe).is_none())
+        };
+        let late: Vec<usize> = (0..probes.len()).filter(late).collect();
+        let again: Vec<Probe> = late.iter().map(|index| probes[*index].clone()).collect();
+        let mut watch = || {
+            interrupted()?;
+            drops.read()
+        };
+        let second = range.send(&again, PATIENCE * 2, &mut watch)?;
+        late.into_iter().zip(second).for_each(|(index, come)| arrived[index] = come);
+        drops.read()?;
+
+        let verdicts = records.into_iter().zip(&probes).zip(arrived).map(|((record, probe), arrived)| {
+            let drop = if arrived { None } else { drops.of(probe) };
+            Checked::new(record, arrived, drop)
+        });
+        let tenants = tenants(&world, config).into_iter().map(|(key, tenant)| (key.to_string(), tenant)).collect();
+        Ok(Report::new(verdicts.collect(), tenants))
+    }
+
+    fn probes(&self, world: &World, records: &[Record]) -> Result<Vec<Probe>> {
+        let pods = world.pods.keys().map(|key| Ok((key.to_string(), self.namespace_in(world, key)?)));
+        let pods: BTreeMap<String, String> = pods.collect::<Result<_>>()?;
+        let place = |end: &str| -> Result<String> {
+            let found = pods.get(end).cloned();
+            let outside = || end.parse::<IpAddr>().is_ok().then(|| self.name.world());
+            found.or_else(outside).with_context(|| format!("the lab has no {end}"))
+        };
+        let probe = |record: &Record| {
+            Ok(Probe {
+                from: place(&record.from)?,
+                from_ip: record.from_ip,
+                to: place(&record.to)?,
+                to_ip: record.to_ip,
+                transport: transport(record.protocol)?,
+                port: record.port,
+            })
+        };
+        records.iter().map(probe).collect()
+    }
+}
+
+fn transport(protocol: &str) -> Result<Transport> {
+    let found = Transport::ALL.into_iter().find(|transport| transport.name() == protocol);
+    found.with_context(|| format!("the lab cannot send {protocol}"))
+}

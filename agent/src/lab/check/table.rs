@@ -1,0 +1,229 @@
+//! A report as people read it: who reaches whom, and below it why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use policy::ask::{Record, Said};
+
+use super::report::{Checked, Report};
+
+/// Marks, in colour where they go to a terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    pub colour: bool,
+}
+
+impl Style {
+    fn paint(self, code: u8, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn good(self, text: &str) -> String {
+        self.paint(32, text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.paint(31, text)
+    }
+
+    pub fn faint(self, text: &str) -> String {
+        self.paint(2, text)
+    }
+
+    pub fn strong(self, text: &str) -> String {
+        self.paint(1, text)
+    }
+}
+
+/// What a cell of the table is made of: the records from one end to another at one port, one a family.
+type Cells<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<Port, Vec<&'a Checked>>>;
+
+/// In the order of protocol and port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Port(&'static str, u16);
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.0.to_ascii_lowercase();
+        if self.1 == 0 { write!(f, "{name}") } else { write!(f, "{name}/{}", self.1) }
+    }
+}
+
+impl Report {
+    /// The table, the drops with their reasons, and how the kernel and the model agree.
+    #[must_use]
+    pub fn table(&self, style: Style) -> String {
+        let mut text = String::new();
+        let cells = cells(&self.verdicts);
+        let ports: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
+        let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        text += &style.faint(&format!("rows send, columns receive; in each cell: {}\n\n", names.join(" ")));
+        text += &grid(&cells, &ports, style);
+        text.push('\n');
+        text += &self.drops(style);
+        text += &self.summary(style);
+        text
+    }
+
+    /// One line: observed equals expected, or each difference on a line of its own.
+    fn summary(&self, style: Style) -> String {
+        let total = self.verdicts.len();
+        let drops = self.verdicts.iter().filter(|checked| checked.observed == Said::Drop).count();
+        let mut text = String::new();
+        for checked in &self.verdicts {
+            let Some(difference) = checked.difference() else { continue };
+            let Record { from, to, to_ip, protocol, port, .. } = &checked.record;
+            let port = Port(protocol, *port);
+            let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", style.bad("differs:"));
+        }
+        let _ = match self.differences() {
+            0 => writeln!(
+                text,
+                "{} {total} packets sent, {} arrived, {drops} dropped: as the model says, each for the same reason",
+                style.good("observed = expected:"),
+                total - drops
+            ),
+            differences => {
+                writeln!(text, "{} {differences} of {total}", style.bad("observed differs from expected:"))
+            }
+        };
+        text
+    }
+
+    /// Each drop, under its reason: from whom to whom, which tenants they are, which ports.
+    fn drops(&self, style: Style) -> String {
+        let cells = cells(&self.verdicts);
+        let all: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
+        let mut reasons: BTreeMap<String, Flows<'_>> = BTreeMap::new();
+        for ((from, to), ports) in &cells {
+            for (reason, dropped) in reasons_of(ports) {
+                let whole = dropped.len() == all.len() && dropped.iter().all(|port| !port.ends_with(')'));
+                let ports = if whole { "every port".to_owned() } else { dropped.join(" ") };
+                let flows = reasons.entry(reason).or_default();
+                flows.entry((self.tenants_of(from, to), ports, *to)).or_default().insert(from);
+            }
+        }
+        let mut text = String::new();
+        for (reason, flows) in &reasons {
+            let _ = writeln!(text, "{} {reason}", style.bad("✗"));
+            for ((tenants, ports), ends) in merge(flows) {
+                for (from, to) in ends {
+                    let note = style.faint(&format!("{ports}{tenants}"));
+                    let _ = writeln!(text, "    {} → {}  {note}", from.join(", "), to.join(", "));
+                }
+            }
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// ` (team-a → team-b)`, where either end has a tenant.
+    fn tenants_of(&self, from: &str, to: &str) -> String {
+        let tenant = |end: &str| match (self.tenants.get(end), end.parse::<IpAddr>()) {
+            (Some(tenant), _) => tenant.clone(),
+            (None, Ok(_)) => "outside".to_owned(),
+            (None, Err(_)) => "platform".to_owned(),
+        };
+        if self.tenants.is_empty() { String::new() } else { format!(" ({} → {})", tenant(from), tenant(to)) }
+    }
+}
+
+fn cells(verdicts: &[Checked]) -> Cells<'_> {
+    let mut cells: Cells<'_> = BTreeMap::new();
+    for checked in verdicts {
+        let Record { from, to, protocol, port, .. } = &checked.record;
+        let cell = cells.entry((from, to)).or_default();
+        cell.entry(Port(protocol, *port)).or_default().push(checked);
+    }
+    cells
+}
+
+/// Tenants, ports and destination of drops, and their sources.
+type Flows<'a> = BTreeMap<(String, String, &'a str), BTreeSet<&'a str>>;
+
+/// Sources and destinations, all of the former to all of the latter.
+type Ends<'a> = Vec<(Vec<&'a str>, Vec<&'a str>)>;
+
+/// Destinations that the same sources did not reach stand together.
+fn merge<'a>(flows: &'a Flows<'a>) -> BTreeMap<(&'a str, &'a str), Ends<'a>> {
+    let mut merged: BTreeMap<(&str, &str), Ends<'_>> = BTreeMap::new();
+    for ((tenants, ports, to), from) in flows {
+        let from: Vec<&str> = from.iter().copied().collect();
+        let ends = merged.entry((tenants, ports)).or_default();
+        match ends.iter_mut().find(|(other, _)| *other == from) {
+            Some((_, destinations)) => destinations.push(to),
+            None => ends.push((from, vec![to])),
+        }
+    }
+    merged
+}
+
+/// Why packets from one end to another were dropped, each reason with its ports. A port that dropped only one family
+/// names it.
+fn reasons_of(ports: &BTreeMap<Port, Vec<&Checked>>) -> BTreeMap<String, Vec<String>> {
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (port, records) in ports {
+        let mut here: BTreeMap<String, Vec<&Checked>> = BTreeMap::new();
+        for checked in records.iter().filter(|checked| checked.observed == Said::Drop) {
+            here.entry(checked.observed_because()).or_default().push(checked);
+        }
+        for (reason, dropped) in here {
+            let family = match dropped.as_slice() {
+                some if some.len() == records.len() => "",
+                [checked, ..] if checked.record.to_ip.is_ipv4() => "(IPv4)",
+                _ => "(IPv6)",
+            };
+            reasons.entry(reason).or_default().push(format!("{port}{family}"));
+        }
+    }
+    reasons
+}
+
+/// A row and a column an end, numbered, because names are long.
+fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, style: Style) -> String {
+    let ends: BTreeSet<&str> = cells.keys().flat_map(|(from, to)| [*from, *to]).collect();
+    let digits = ends.len().to_string().len();
+    let width = ends.iter().map(|end| end.chars().count()).max().unwrap_or(0);
+    let cell = ports.len().max(digits);
+    let mut text = " ".repeat(digits + width + 4);
+    for number in 1..=ends.len() {
+        let _ = write!(text, "{number:>cell$}  ");
+    }
+    text.push('\n');
+    for (number, from) in (1..).zip(&ends) {
+        let _ = write!(text, "{number:>digits$}  {from:<width$}  ");
+        for to in &ends {
+            let marks: String = match cells.get(&(*from, *to)) {
+                Some(found) => ports.iter().map(|port| mark(found.get(*port), style)).collect(),
+                None => style.faint("·"),
+            };
+            let shown = if cells.contains_key(&(*from, *to)) { ports.len() } else { 1 };
+            let _ = write!(text, "{}{marks}  ", " ".repeat(cell - shown));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Arrived, dropped, or only one family arrived.
+fn mark(records: Option<&Vec<&Checked>>, style: Style) -> String {
+    let Some(records) = records else { return " ".to_owned() };
+    let arrived: Vec<bool> = records.iter().map(|checked| checked.observed == Said::Allow).collect();
+    let only = |v4: bool| {
+        records.iter().all(|checked| (checked.observed == Said::Allow) == (checked.record.to_ip.is_ipv4() == v4))
+    };
+    if arrived.iter().all(|arrived| *arrived) {
+        style.good("✓")
+    } else if !arrived.contains(&true) {
+        style.bad("✗")
+    } else if only(true) {
+        style.bad("4")
+    } else if only(false) {
+        style.bad("6")
+    } else {
+        style.bad("?")
+    }
+}

@@ -1,0 +1,124 @@
+//! From a world to the kernel: what the lab asks of the compiler and of the datapath.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use common::abi::Settings;
+use policy::compile::{Binding, Compiled, Input, NodeView, compile};
+use policy::model::Config;
+
+use super::name::LabName;
+use super::state::State;
+use super::topology::{Node, Wire};
+use crate::kernel::{Datapath, Options};
+use crate::net::NetNs;
+
+/// A lab exists to look at drops: every one is an event.
+const EVENTS_PER_SECOND: u32 = 1_000_000;
+
+/// The lab's datapath, worked on in its node's namespace.
+#[derive(Debug)]
+pub struct Enforcer<'a> {
+    node: &'a NetNs,
+    datapath: Datapath,
+}
+
+impl<'a> Enforcer<'a> {
+    /// Loads the programs; takes over what an earlier command pinned.
+    ///
+    /// # Errors
+    /// One sentence about what the machine lacks.
+    pub fn open(lab: &LabName, node: &'a NetNs, config: &Config) -> Result<Self> {
+        let settings = Settings {
+            allow_tunnels: u32::from(config.allow_tunnels),
+            events_per_second: EVENTS_PER_SECOND,
+            ..Settings::default()
+        };
+        let options = Options { settings, ..Options::default() };
+        let pins = lab.pins()?;
+        let datapath = node.run(|| {
+            let mut datapath = Datapath::open(&pins, &options)?;
+            datapath.swap_links()?;
+            anyhow::Ok(datapath)
+        })??;
+        Ok(Self { node, datapath })
+    }
+
+    /// Puts the programs on host veths.
+    ///
+    /// # Errors
+    /// An interface is gone, or the kernel refuses.
+    pub fn attach(&mut self, wires: &[Wire]) -> Result<()> {
+        let Self { node, datapath } = self;
+        node.run(|| {
+            for wire in wires {
+                datapath.attach(wire.ifindex, &wire.veth)?;
+            }
+            Ok(())
+        })?
+    }
+
+    /// Takes the programs off an interface, also where that is gone.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach(&mut self, ifindex: u32) -> Result<()> {
+        let Self { node, datapath } = self;
+        node.run(|| datapath.detach(ifindex))?
+    }
+
+    /// What a world compiles to, with the numbers that are in use.
+    ///
+    /// # Errors
+    /// Numbers do not suffice, or a map cannot be read.
+    pub fn compile(&self, input: &Input<'_>) -> Result<Compiled> {
+        Ok(compile(input, &self.datapath.maps.observe()?.ids, None)?)
+    }
+
+    /// Makes a world the one that is enforced. Returns when it is, and the world before is gone.
+    ///
+    /// # Errors
+    /// A map has no room, or cannot be written: the old state keeps being enforced.
+    pub fn publish(&mut self, input: &Input<'_>, previous: Option<&Compiled>) -> Result<()> {
+        let compiled = self.step(input, previous)?;
+        if compiled.leftovers {
+            self.step(input, Some(&compiled))?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, input: &Input<'_>, previous: Option<&Compiled>) -> Result<Compiled> {
+        let maps = &mut self.datapath.maps;
+        let compiled = compile(input, &maps.observe()?.ids, previous)?;
+        maps.reconcile(&compiled.desired).context("the change is not enforced")?;
+        Ok(compiled)
+    }
+}
+
+/// What the compiler has to know of the lab's node.
+///
+/// # Errors
+/// The node's addresses cannot be listed.
+pub async fn view(name: &str, node: &Node, state: &State) -> Result<NodeView> {
+    Ok(NodeView {
+        name: name.to_owned(),
+        addresses: node.netlink.addresses().await?,
+        bridges: BTreeSet::from_iter(node.bridge),
+        endpoints: bindings(state),
+    })
+}
+
+/// The pods' veths, each bound to its pod for life.
+pub fn bindings(state: &State) -> Vec<Binding> {
+    let bind = |pod: &super::state::PodState| Binding {
+        slot: pod.slot,
+        id: pod.endpoint,
+        ifindex: pod.wire.ifindex,
+        mac: pod.wire.mac,
+        addresses: pod.addresses.clone(),
+        pod: Some((&pod.key).into()),
+        adopt_until: 0,
+        router: false,
+    };
+    state.pods.values().map(bind).collect()
+}

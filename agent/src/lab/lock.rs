@@ -1,0 +1,57 @@
+//! One command at a time works on a lab.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::name::LabName;
+
+/// Held while a command works on a lab; the kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Waits until no other command works on the lab.
+    ///
+    /// # Errors
+    /// The file cannot be created: the caller is not root.
+    pub fn take(lab: &LabName) -> Result<Self> {
+        let path = lab.lock();
+        let complain = || format!("cannot lock {}", path.display());
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(complain)?;
+        }
+        loop {
+            let file = File::options().create(true).write(true).truncate(false).open(&path).with_context(complain)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    eprintln!("bulkhead: another command is working on the lab {lab}; waiting for it");
+                    file.lock().with_context(complain)?;
+                }
+                Err(TryLockError::Error(error)) => return Err(error).with_context(complain),
+            }
+            // Whoever held it may have removed the file: then this one is nobody's.
+            let held = file.metadata().with_context(complain)?.ino();
+            match fs::metadata(&path) {
+                Ok(found) if found.ino() == held => return Ok(Self { path, _file: file }),
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(complain),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets go of a lab that is no more.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(self) -> Result<()> {
+        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+    }
+}
