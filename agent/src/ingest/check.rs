@@ -96,15 +96,21 @@ pub fn port_number(number: i32) -> Result<u16, String> {
 /// # Errors
 /// Not a range, or one that two programs may read differently.
 pub fn range(text: &str) -> Result<IpNet, String> {
-    let net: IpNet = text
-        .parse()
-        .map_err(|_| format!("`{text}` is no range, write it like 10.0.0.0/8 or fd00::/8, without leading zeros"))?;
+    let net = strict_range(text)
+        .ok_or_else(|| format!("`{text}` is no range, write it like 10.0.0.0/8 or fd00::/8, without leading zeros"))?;
     if let IpAddr::V6(address) = net.addr()
         && address.to_ipv4_mapped().is_some()
     {
         return Err(format!("`{text}` is an IPv4 range in IPv6 notation, write it as IPv4"));
     }
     Ok(net)
+}
+
+/// `ipnet` itself takes leading zeros, which others read as octal.
+fn strict_range(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    let net = IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()?;
+    (net.prefix_len().to_string() == length).then_some(net)
 }
 
 /// # Errors

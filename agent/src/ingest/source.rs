@@ -88,7 +88,11 @@ fn split(file: &Path, text: &str, documents: &mut Vec<Document>, errors: &mut Ve
     if file.extension().is_some_and(|extension| extension == "json") {
         let stream = serde_json::Deserializer::from_str(text).into_iter::<serde_yaml_ng::Value>();
         for (number, parsed) in stream.enumerate() {
+            let failed = parsed.is_err();
             take(number, parsed.map_err(|error| format!("not valid JSON: {error}")));
+            if failed {
+                break;
+            }
         }
         return;
     }
@@ -97,7 +101,12 @@ fn split(file: &Path, text: &str, documents: &mut Vec<Document>, errors: &mut Ve
             value.apply_merge()?;
             Ok(value)
         });
+        let failed = parsed.is_err();
         take(number, parsed.map_err(|error| format!("not valid YAML: {error}")));
+        // The parser does not find its way behind a syntax error: it would report that one without end.
+        if failed {
+            break;
+        }
     }
 }
 

@@ -71,6 +71,8 @@ impl<'a> Report<'a> {
         let parsed = serde_ignored::deserialize(value, |path| strangers.push(path_text(&path)));
         for field in strangers {
             match unknown {
+                // What a server reports, in versions whose type has it: it says nothing about what is wanted.
+                _ if field == "status" => {}
                 Unknown::Refuse => self.error(field, "is not known, correct its name or leave it out"),
                 Unknown::Warn => self.warn(field, "is not known and was not read"),
                 Unknown::Ignore => {}
