@@ -1,5 +1,6 @@
 //! The configuration file (CONTRACT.md §2): the same for the agent on a node, the lab and the questions.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -7,11 +8,15 @@ use ipnet::IpNet;
 use policy::model::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::kernel::MapCapacities;
+
 /// A whole configuration; the defaults where there is no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What judgement depends on.
     pub policy: Config,
+    /// Sizes of the kernel's maps.
+    pub maps: MapCapacities,
 }
 
 /// Reads and checks a configuration file.
@@ -48,11 +53,17 @@ fn parse(text: &str) -> anyhow::Result<Settings> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping of tenancy, endpoints, cluster")]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a mapping of tenancy, endpoints, cluster, maps"
+)]
 struct File {
     tenancy: Tenancy,
     endpoints: Endpoints,
     cluster: Cluster,
+    maps: Maps,
 }
 
 #[derive(Deserialize)]
@@ -156,6 +167,39 @@ struct Cluster {
     service_cidrs: Vec<IpNet>,
 }
 
+/// Entries of the maps that grow with a cluster; left out, they are as the programs have them.
+#[derive(Clone, Copy, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Maps {
+    endpoints: Option<NonZeroU32>,
+    profiles: Option<NonZeroU32>,
+    peers: Option<NonZeroU32>,
+    ranges: Option<NonZeroU32>,
+    rules: Option<NonZeroU32>,
+    ports: Option<NonZeroU32>,
+    flows: Option<NonZeroU32>,
+    ids: Option<NonZeroU32>,
+    drops: Option<NonZeroU32>,
+}
+
+impl From<Maps> for MapCapacities {
+    fn from(maps: Maps) -> Self {
+        let Maps { endpoints, profiles, peers, ranges, rules, ports, flows, ids, drops } = maps;
+        let entries = |size: Option<NonZeroU32>| size.map(NonZeroU32::get);
+        Self {
+            endpoints: entries(endpoints),
+            profiles: entries(profiles),
+            peers: entries(peers),
+            ranges: entries(ranges),
+            rules: entries(rules),
+            ports: entries(ports),
+            flows: entries(flows),
+            ids: entries(ids),
+            drops: entries(drops),
+        }
+    }
+}
+
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Isolation, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_mode(&text)
@@ -177,7 +221,7 @@ fn range(text: &str) -> Result<IpNet, String> {
 
 impl From<File> for Settings {
     fn from(file: File) -> Self {
-        let File { tenancy, endpoints, cluster } = file;
+        let File { tenancy, endpoints, cluster, maps } = file;
         Self {
             policy: Config {
                 mode: tenancy.mode,
@@ -194,6 +238,7 @@ impl From<File> for Settings {
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
             },
+            maps: maps.into(),
         }
     }
 }
@@ -224,9 +269,12 @@ endpoints: {unknown: allow, tunnels: allow}
 cluster:
   podCIDRs: [10.0.0.0/8]
   serviceCIDRs: ['fd00::/108']
+maps: {rules: 100000, flows: 65536}
 ",
         )
         .unwrap();
+        let maps = MapCapacities { rules: Some(100_000), flows: Some(65536), ..MapCapacities::default() };
+        assert_eq!(settings.maps, maps);
         assert_eq!(
             settings.policy,
             Config {
@@ -258,7 +306,8 @@ cluster:
             ("cluster: {podCIDRs: [10.0.0.1/8]}", "cluster.podCIDRs: `10.0.0.1/8` has bits set beyond its prefix"),
             ("endpoints: {unknown: keep}", "endpoints.unknown: unknown variant `keep`, expected `drop` or `allow`"),
             ("tenancy: {}\ntenancy: {}", "not valid YAML: duplicate entry with key \"tenancy\""),
-            ("[]", "a mapping of tenancy, endpoints, cluster"),
+            ("maps: {rules: 0}", "maps.rules: invalid value: integer `0`, expected a nonzero u32"),
+            ("[]", "a mapping of tenancy, endpoints, cluster, maps"),
         ] {
             let got = parse(text).unwrap_err().to_string();
             assert!(got.contains(error), "{text}: {got}");
