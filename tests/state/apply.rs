@@ -106,6 +106,19 @@ fn another_process_can_apply_and_drift_is_repaired() {
 }
 
 #[test]
+fn rows_that_are_in_use_are_seen_without_their_ids() {
+    let node = TestNode::new("ids");
+    let mut maps = node.open(Attachment::Auto).maps;
+    // None of the rows and profiles has an id here.
+    let desired = desired();
+    maps.reconcile(&desired).expect("apply");
+    let mut other = desired;
+    other.tables.ports.insert(0, PortRow { admin_rule: 77, ..other.tables.ports[&0] });
+    let error = maps.reconcile(&other).expect_err("a row that packets are judged by is not overwritten");
+    assert!(matches!(error.downcast_ref(), Some(PlanError::Corrupt { .. })), "{error:#}");
+}
+
+#[test]
 fn a_change_that_does_not_fit_is_refused_whole() {
     let node = TestNode::new("full");
     let mut maps = opened(&node, MapCapacities { rules: Some(2), ..MapCapacities::default() }).maps;

@@ -1,6 +1,6 @@
 //! What the kernel holds, read back into ordinary maps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
@@ -29,20 +29,26 @@ impl Maps {
 
     /// Nothing is skipped: a row that means nothing is an error.
     ///
-    /// Of the two large arrays only the rows that have an id are read: ids are written before and removed after
-    /// them, so nothing leads to any other.
+    /// Of the two large arrays only those rows are read that have an id, or that something leads to: ids are written
+    /// before and removed after them, and where an id was lost its rows must not look free.
     fn tables(&self, ids: &Ids) -> Result<Tables> {
-        let profiles = ids.numbers(Kind::Profile);
-        let endpoints = rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?;
-        Ok(Tables {
+        let mut tables = Tables {
             interfaces: self.interfaces()?,
-            endpoints,
-            profiles: rows("PROFILE", &self.profile, profiles, |profile| profile.written != 0)?,
+            endpoints: rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?,
             peers: self.peers()?,
             ranges: self.ranges()?,
             rules: self.rules()?,
-            ports: rows("PORT", &self.port, ids.port_rows(), is_written)?,
-        })
+            ..Tables::default()
+        };
+        let published = tables.endpoints.values().filter_map(|endpoint| u32::try_from(endpoint.profile).ok());
+        let profiles = ids.numbers(Kind::Profile).chain(published);
+        tables.profiles = rows("PROFILE", &self.profile, profiles, |profile| profile.written != 0)?;
+
+        let none = tables.profiles.values().flat_map(|profile| profile.rules.iter().map(|rules| rules.none));
+        let programs = tables.rules.values().copied().chain(none);
+        let reached = programs.flat_map(|program| program.first()..program.first().saturating_add(program.rows()));
+        tables.ports = rows("PORT", &self.port, ids.port_rows().chain(reached), is_written)?;
+        Ok(tables)
     }
 
     fn ids(&self) -> Result<Ids> {
@@ -89,7 +95,8 @@ impl Maps {
     }
 }
 
-/// Those of the rows of an array that have been written.
+/// Those of the rows of an array that have been written. What leads beyond its end was not written by us, and is found
+/// where it stands.
 fn rows<V: Pod>(
     name: &str,
     map: &Array<MapData, V>,
@@ -97,6 +104,7 @@ fn rows<V: Pod>(
     written: impl Fn(&V) -> bool,
 ) -> Result<BTreeMap<u32, V>> {
     let mut rows = BTreeMap::new();
+    let indices: BTreeSet<u32> = indices.filter(|&index| index < map.len()).collect();
     for index in indices {
         let row = map.get(&index, 0).with_context(|| format!("cannot read row {index} of the map {name}"))?;
         if written(&row) {
