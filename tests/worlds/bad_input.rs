@@ -1,4 +1,5 @@
 //! Bad input, file by file: `bad-input/NAME.yaml` (or `.json`) is refused with exactly what `bad-input/NAME.error` says.
+#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
 
 use std::path::{Path, PathBuf};
 

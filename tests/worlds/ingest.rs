@@ -1,4 +1,5 @@
 //! Files to a world: what is filled in, and in which order.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
