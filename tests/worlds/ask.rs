@@ -1,5 +1,4 @@
 //! Questions about the tutorial's last step: the matrix' verdicts, and the steps that explain them.
-#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
 //! Bad input, file by file: `bad-input/NAME.yaml` (or `.json`) is refused with exactly what `bad-input/NAME.error` says.
-#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
 
 use std::path::{Path, PathBuf};
 
