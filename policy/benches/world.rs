@@ -1,0 +1,143 @@
+//! A cluster of a given size for benchmarks: tenants with their namespaces, pods with labels that vary, policies
+//! that isolate and allow by label, by tenant and by address. The same numbers give the same cluster.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use policy::compile::{Binding, NodeView};
+use policy::model::{
+    Block, CapsuleTenant, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
+    OwnerReference, Peer, Pod, Port, Protocol, Requirement, Rule, Selector, World,
+};
+
+/// How large a cluster is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub pods: usize,
+    pub policies: usize,
+    pub tenants: usize,
+    pub namespaces: usize,
+    /// Pods of the node that is compiled for, spread over all namespaces.
+    pub local: usize,
+}
+
+/// The cluster of the budget: 10,000 pods, 1,000 policies, 110 local pods.
+pub const BUDGET: Size = Size { pods: 10_000, policies: 1_000, tenants: 200, namespaces: 1_000, local: 110 };
+
+const TENANT_LABEL: &str = "capsule.clastix.io/tenant";
+const APPS: usize = 20;
+
+/// The world, and the node with the local pods.
+#[must_use]
+pub fn cluster(size: Size) -> (World, NodeView) {
+    let mut world = World::default();
+    let pod_cidrs = vec![IpNet::new_assert(IpAddr::from([10, 0, 0, 0]), 8)];
+    world.nodes.insert("node".to_owned(), Node { name: "node".to_owned(), pod_cidrs, ..Node::default() });
+    world.tenants = (0..size.tenants).map(tenant).map(|tenant| (tenant.name.clone(), tenant)).collect();
+    world.namespaces =
+        (0..size.namespaces).map(|n| namespace(n, size.tenants)).map(|it| (it.name.clone(), it)).collect();
+    for n in 0..size.pods {
+        let pod = pod(n, size.namespaces);
+        world.pods.insert(pod.key(), pod);
+    }
+    for n in 0..size.policies {
+        let policy = network_policy(n, size);
+        world.network_policies.insert((policy.namespace.clone(), policy.name.clone()), policy);
+    }
+    let node = node(&world, size);
+    (world, node)
+}
+
+fn tenant(n: usize) -> CapsuleTenant {
+    CapsuleTenant { name: format!("tenant-{n}"), uid: Some(format!("uid-{n}")), annotations: Labels::new() }
+}
+
+fn namespace(n: usize, tenants: usize) -> Namespace {
+    let name = format!("namespace-{n}");
+    let tenant = n % tenants;
+    let labels = [
+        ("kubernetes.io/metadata.name", name.clone()),
+        (TENANT_LABEL, format!("tenant-{tenant}")),
+        ("stage", if n.is_multiple_of(2) { "test" } else { "production" }.to_owned()),
+    ];
+    Namespace {
+        name,
+        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        annotations: Labels::new(),
+        tenant_references: vec![OwnerReference { name: format!("tenant-{tenant}"), uid: format!("uid-{tenant}") }],
+    }
+}
+
+/// Pods carry what Deployments give them: an app, a template hash and a name that nobody selects on.
+fn pod(n: usize, namespaces: usize) -> Pod {
+    let app = n / namespaces % APPS;
+    let labels = [
+        ("app", format!("app-{app}")),
+        ("pod-template-hash", format!("{:x}", n * 7919)),
+        ("tier", ["web", "api", "data"][n % 3].to_owned()),
+    ];
+    let [_, a, b, c] = (n as u32 + 1).to_be_bytes();
+    Pod {
+        namespace: format!("namespace-{}", n % namespaces),
+        name: format!("pod-{n}"),
+        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        annotations: Labels::new(),
+        addresses: vec![IpAddr::from([10, a, b, c])],
+        node: "node".to_owned(),
+        host_network: false,
+        ports: vec![ContainerPort { name: Some("http".to_owned()), protocol: Protocol::Tcp, port: 8080 }],
+    }
+}
+
+fn selector(key: &str, value: String) -> Selector {
+    let operator = Operator::In(BTreeSet::from([value]));
+    Selector { requirements: vec![Requirement { key: key.to_owned(), operator }] }
+}
+
+/// One policy a namespace, in turn: from its own pods, from its tenant, from and to addresses.
+fn network_policy(n: usize, size: Size) -> NetworkPolicy {
+    let namespace = n % size.namespaces;
+    let tenant = format!("tenant-{}", namespace % size.tenants);
+    let own = Peer::Pods { namespaces: NamespaceScope::Own, pods: Some(selector("tier", "web".to_owned())) };
+    let same_tenant = Peer::Pods { namespaces: NamespaceScope::Selected(selector(TENANT_LABEL, tenant)), pods: None };
+    let everywhere = Peer::Pods {
+        namespaces: NamespaceScope::Selected(selector("stage", "test".to_owned())),
+        pods: Some(selector("app", format!("app-{}", n % APPS))),
+    };
+    let [.., b, c] = (n as u32).to_be_bytes();
+    let block = Peer::Block(Block {
+        cidr: IpNet::new_assert(IpAddr::from([172, 16 + b % 16, c, 0]), 24),
+        except: vec![IpNet::new_assert(IpAddr::from([172, 16 + b % 16, c, 128]), 25)],
+    });
+    let ports = vec![Port::Range(Protocol::Tcp, 80, 90), Port::Named(Protocol::Tcp, "http".to_owned())];
+    NetworkPolicy {
+        namespace: format!("namespace-{namespace}"),
+        name: format!("policy-{n}"),
+        subject: Selector::default(),
+        ingress: Some(vec![
+            Rule { peers: vec![own, everywhere], ports: ports.clone() },
+            Rule { peers: vec![same_tenant.clone()], ports: Vec::new() },
+        ]),
+        egress: Some(vec![Rule { peers: vec![same_tenant, block], ports }]),
+    }
+}
+
+fn node(world: &World, size: Size) -> NodeView {
+    let step = (size.pods / size.local).max(1);
+    let local = world.pods.values().step_by(step).take(size.local).enumerate();
+    let endpoints = local.map(|(index, pod)| {
+        let slot = index as u32 + 1;
+        Binding {
+            slot,
+            id: slot,
+            ifindex: slot + 10,
+            mac: [2, 0, 0, 0, 0, slot as u8],
+            addresses: pod.addresses.clone(),
+            pod: Some(pod.key()),
+            adopt_until: 0,
+            router: false,
+        }
+    });
+    NodeView { name: "node".to_owned(), endpoints: endpoints.collect(), ..NodeView::default() }
+}
