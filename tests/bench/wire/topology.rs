@@ -66,8 +66,11 @@ impl Pod {
         netns.ip("link set eth0 up");
         netns.ip(&format!("route add default via {gateway}"));
         let ifindex = node.run(|| if_nametoindex(veth))??;
-        let mac = netns.command("cat", "/sys/class/net/eth0/address");
-        Ok(Self { netns, address, veth, ifindex, mac: parse_mac(mac.trim())? })
+        // Not /sys/class/net: that shows the namespace that /sys was mounted in.
+        let shown = netns.command("ip", "-o link show eth0");
+        let mac =
+            shown.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).context("eth0 has no MAC")?;
+        Ok(Self { netns, address, veth, ifindex, mac: parse_mac(mac)? })
     }
 
     /// As the compiler's input has it.
