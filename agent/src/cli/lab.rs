@@ -12,9 +12,9 @@ use indicatif::ProgressBar;
 use policy::ask::FlowPort;
 use policy::model::PodKey;
 
-use super::{SettingsArgs, print};
+use super::{Paint, SettingsArgs, print};
 use crate::ingest::{Manifests, ObjectId};
-use crate::lab::{self, Cni, Interrupt, Lab, LabName, Style, UpOptions, tutorial};
+use crate::lab::{self, Cni, Interrupt, Lab, LabName, UpOptions, tutorial};
 
 /// Exit codes of shells for a command that is not there, and for one that cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Down => Lab::down(&name)?,
         Command::Tutorial { folder, node } => {
             let steps = tutorial::steps(&folder)?;
-            let differences = tutorial::walk(&name, &steps, &node.options(), style(), |text| print(text))?;
+            let differences = tutorial::walk(&name, &steps, &node.options(), paint(), |text| print(text))?;
             return Ok(agreement(differences));
         }
         Command::Run { up, check } => return try_out(&name, &up, &check),
@@ -186,7 +186,7 @@ fn check(lab: &Lab, args: &CheckArgs, interrupt: &Interrupt) -> Result<ExitCode>
     let report = lab.check(&args.ports, || interrupt.check())?;
     progress.finish_and_clear();
     match args.output {
-        Output::Table => print(report.table(style()))?,
+        Output::Table => print(report.table(paint()))?,
         Output::Json => print_json(&report)?,
     }
     Ok(agreement(report.differences()))
@@ -198,8 +198,8 @@ fn agreement(differences: usize) -> ExitCode {
 }
 
 /// Colours only on a terminal.
-fn style() -> Style {
-    Style { colour: std::io::stdout().is_terminal() }
+fn paint() -> Paint {
+    Paint::new(std::io::stdout().is_terminal())
 }
 
 /// Up, check, down; down whatever happens.

@@ -93,7 +93,7 @@ impl Lab {
         let Self { name, state, settings, runtime, .. } = self;
         *state = runtime.block_on(async {
             let node = Node::open(&name.node(), state.cni).await?;
-            let enforcer = Enforcer::open(name, &node.namespace, &settings.policy)?;
+            let enforcer = Enforcer::open(name, &node.namespace, settings)?;
             Settlement { name, node: &node, enforcer, config: &settings.policy }.settle(state, Some(&old), target).await
         })?;
         Ok(())
@@ -129,7 +129,7 @@ fn build(name: &LabName, manifests: Manifests, options: &UpOptions) -> Result<(S
     let state = runtime()?.block_on(async {
         let plan = NodePlan { cni: *cni, addresses: &state.node, ranges: &target.roster.ranges, external };
         let node = Node::create(&name.node(), &name.world(), &plan).await?;
-        let enforcer = Enforcer::open(name, &node.namespace, &settings.policy)?;
+        let enforcer = Enforcer::open(name, &node.namespace, &settings)?;
         Settlement { name, node: &node, enforcer, config: &settings.policy }.settle(&state, None, target).await
     })?;
     Ok((state, settings))

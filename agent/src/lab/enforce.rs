@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use common::abi::Settings;
 use policy::compile::{Binding, Compiled, Input, NodeView, compile};
-use policy::model::Config;
 
 use super::name::LabName;
 use super::state::State;
 use super::topology::{Node, Wire};
+use crate::config::Settings;
 use crate::kernel::{Datapath, Options};
 use crate::net::NetNs;
 
@@ -28,13 +27,13 @@ impl<'a> Enforcer<'a> {
     ///
     /// # Errors
     /// One sentence about what the machine lacks.
-    pub fn open(lab: &LabName, node: &'a NetNs, config: &Config) -> Result<Self> {
-        let settings = Settings {
-            allow_tunnels: u32::from(config.allow_tunnels),
+    pub fn open(lab: &LabName, node: &'a NetNs, settings: &Settings) -> Result<Self> {
+        let fixed = common::abi::Settings {
+            allow_tunnels: u32::from(settings.policy.allow_tunnels),
             events_per_second: EVENTS_PER_SECOND,
-            ..Settings::default()
+            ..common::abi::Settings::default()
         };
-        let options = Options { settings, ..Options::default() };
+        let options = Options { settings: fixed, capacities: settings.maps.clone(), ..Options::default() };
         let pins = lab.pins()?;
         let datapath = node.run(|| {
             let mut datapath = Datapath::open(&pins, &options)?;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Interrupt, Lab, LabName, Style, UpOptions};
+use super::{Interrupt, Lab, LabName, UpOptions};
+use crate::cli::Paint;
 use crate::ingest::Manifests;
 
 /// A folder of the tutorial, named like `1-deny-cross-namespace`, with a README.md that explains it.
@@ -50,26 +51,26 @@ pub fn walk(
     name: &LabName,
     steps: &[Step],
     options: &UpOptions,
-    style: Style,
+    paint: Paint,
     mut tell: impl FnMut(&str) -> Result<()>,
 ) -> Result<usize> {
     let interrupt = Interrupt::catch()?;
     let mut steps = steps.iter();
     let first = steps.next().context("a tutorial without steps")?;
     let manifests = Manifests::read(std::slice::from_ref(&first.folder))?;
-    tell(&first.introduction(&manifests, style))?;
+    tell(&first.introduction(&manifests, paint))?;
     let mut lab = Lab::up(name, manifests, options)?;
     let mut rest = || {
         let report = lab.check(&[], || interrupt.check())?;
-        tell(&report.table(style))?;
+        tell(&report.table(paint))?;
         let mut differences = report.differences();
         for step in steps.by_ref() {
             interrupt.check()?;
             let manifests = Manifests::read(std::slice::from_ref(&step.folder))?;
-            tell(&step.introduction(&manifests, style))?;
+            tell(&step.introduction(&manifests, paint))?;
             lab.apply(manifests)?;
             let report = lab.check(&[], || interrupt.check())?;
-            tell(&report.table(style))?;
+            tell(&report.table(paint))?;
             differences += report.differences();
         }
         Ok(differences)
@@ -81,11 +82,11 @@ pub fn walk(
 
 impl Step {
     /// Its title, what it is about, and what is applied.
-    fn introduction(&self, manifests: &Manifests, style: Style) -> String {
+    fn introduction(&self, manifests: &Manifests, paint: Paint) -> String {
         let objects: Vec<String> = manifests.iter().map(|object| object.id.to_string()).collect();
         let rule = "─".repeat(100_usize.saturating_sub(self.title.chars().count() + 4));
-        let title = style.strong(&format!("── {} {rule}", self.title));
-        let applied = style.faint(&format!("applied: {}", objects.join(", ")));
+        let title = paint.bold(&format!("── {} {rule}", self.title));
+        let applied = paint.faint(&format!("applied: {}", objects.join(", ")));
         format!("\n{title}\n\n{}\n\n{applied}\n\n", self.explanation)
     }
 }

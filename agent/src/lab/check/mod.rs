@@ -19,10 +19,9 @@ use super::ps::tenants;
 use super::roster::the_node;
 use super::topology::Node;
 use crate::events::{Directory, EventReader};
-use crate::kernel::{MapCapacities, Maps};
+use crate::kernel::Maps;
 use drops::Drops;
 pub use report::{Checked, Report};
-pub use table::Style;
 
 impl Lab {
     /// Sends a packet for every record of the matrix. Without `ports` those that the matrix asks about by itself.
@@ -42,7 +41,7 @@ impl Lab {
             let node = Node::open(&self.name.node(), self.state.cni).await?;
             view(&the_node(&world)?, &node, &self.state).await
         })?;
-        let ids = Maps::open(&pins, &MapCapacities::default())?.observe()?.ids;
+        let ids = Maps::open(&pins, &self.settings.maps)?.observe()?.ids;
         let compiled = compile(&Input { world: &world, config, node: &node }, &ids, None)?;
         let directory = Directory::new(&world, &node, &compiled.desired.provenance)?;
 

@@ -7,34 +7,7 @@ use std::net::IpAddr;
 use policy::ask::{Record, Said};
 
 use super::report::{Checked, Report};
-
-/// Marks, in colour where they go to a terminal.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    pub colour: bool,
-}
-
-impl Style {
-    fn paint(self, code: u8, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn good(self, text: &str) -> String {
-        self.paint(32, text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.paint(31, text)
-    }
-
-    pub fn faint(self, text: &str) -> String {
-        self.paint(2, text)
-    }
-
-    pub fn strong(self, text: &str) -> String {
-        self.paint(1, text)
-    }
-}
+use crate::cli::Paint;
 
 /// What a cell of the table is made of: the records from one end to another at one port, one a family.
 type Cells<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<Port, Vec<&'a Checked>>>;
@@ -53,21 +26,21 @@ impl std::fmt::Display for Port {
 impl Report {
     /// The table, the drops with their reasons, and how the kernel and the model agree.
     #[must_use]
-    pub fn table(&self, style: Style) -> String {
+    pub fn table(&self, paint: Paint) -> String {
         let mut text = String::new();
         let cells = cells(&self.verdicts);
         let ports: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
         let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        text += &style.faint(&format!("rows send, columns receive; in each cell: {}\n\n", names.join(" ")));
-        text += &grid(&cells, &ports, style);
+        text += &paint.faint(&format!("rows send, columns receive; in each cell: {}\n\n", names.join(" ")));
+        text += &grid(&cells, &ports, paint);
         text.push('\n');
-        text += &self.drops(style);
-        text += &self.summary(style);
+        text += &self.drops(paint);
+        text += &self.summary(paint);
         text
     }
 
     /// One line: observed equals expected, or each difference on a line of its own.
-    fn summary(&self, style: Style) -> String {
+    fn summary(&self, paint: Paint) -> String {
         let total = self.verdicts.len();
         let drops = self.verdicts.iter().filter(|checked| checked.observed == Said::Drop).count();
         let mut text = String::new();
@@ -75,24 +48,24 @@ impl Report {
             let Some(difference) = checked.difference() else { continue };
             let Record { from, to, to_ip, protocol, port, .. } = &checked.record;
             let port = Port(protocol, *port);
-            let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", style.bad("differs:"));
+            let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", paint.red("differs:"));
         }
         let _ = match self.differences() {
             0 => writeln!(
                 text,
                 "{} {total} packets sent, {} arrived, {drops} dropped: as the model says, each for the same reason",
-                style.good("observed = expected:"),
+                paint.green("observed = expected:"),
                 total - drops
             ),
             differences => {
-                writeln!(text, "{} {differences} of {total}", style.bad("observed differs from expected:"))
+                writeln!(text, "{} {differences} of {total}", paint.red("observed differs from expected:"))
             }
         };
         text
     }
 
     /// Each drop, under its reason: from whom to whom, which tenants they are, which ports.
-    fn drops(&self, style: Style) -> String {
+    fn drops(&self, paint: Paint) -> String {
         let cells = cells(&self.verdicts);
         let all: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
         let mut reasons: BTreeMap<String, Flows<'_>> = BTreeMap::new();
@@ -106,10 +79,10 @@ impl Report {
         }
         let mut text = String::new();
         for (reason, flows) in &reasons {
-            let _ = writeln!(text, "{} {reason}", style.bad("✗"));
+            let _ = writeln!(text, "{} {reason}", paint.red("✗"));
             for ((tenants, ports), ends) in merge(flows) {
                 for (from, to) in ends {
-                    let note = style.faint(&format!("{ports}{tenants}"));
+                    let note = paint.faint(&format!("{ports}{tenants}"));
                     let _ = writeln!(text, "    {} → {}  {note}", from.join(", "), to.join(", "));
                 }
             }
@@ -183,7 +156,7 @@ fn reasons_of(ports: &BTreeMap<Port, Vec<&Checked>>) -> BTreeMap<String, Vec<Str
 }
 
 /// A row and a column an end, numbered, because names are long.
-fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, style: Style) -> String {
+fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, paint: Paint) -> String {
     let ends: BTreeSet<&str> = cells.keys().flat_map(|(from, to)| [*from, *to]).collect();
     let digits = ends.len().to_string().len();
     let width = ends.iter().map(|end| end.chars().count()).max().unwrap_or(0);
@@ -197,8 +170,8 @@ fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, style: Style) -> String {
         let _ = write!(text, "{number:>digits$}  {from:<width$}  ");
         for to in &ends {
             let marks: String = match cells.get(&(*from, *to)) {
-                Some(found) => ports.iter().map(|port| mark(found.get(*port), style)).collect(),
-                None => style.faint("·"),
+                Some(found) => ports.iter().map(|port| mark(found.get(*port), paint)).collect(),
+                None => paint.faint("·"),
             };
             let shown = if cells.contains_key(&(*from, *to)) { ports.len() } else { 1 };
             let _ = write!(text, "{}{marks}  ", " ".repeat(cell - shown));
@@ -209,21 +182,21 @@ fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, style: Style) -> String {
 }
 
 /// Arrived, dropped, or only one family arrived.
-fn mark(records: Option<&Vec<&Checked>>, style: Style) -> String {
+fn mark(records: Option<&Vec<&Checked>>, paint: Paint) -> String {
     let Some(records) = records else { return " ".to_owned() };
     let arrived: Vec<bool> = records.iter().map(|checked| checked.observed == Said::Allow).collect();
     let only = |v4: bool| {
         records.iter().all(|checked| (checked.observed == Said::Allow) == (checked.record.to_ip.is_ipv4() == v4))
     };
     if arrived.iter().all(|arrived| *arrived) {
-        style.good("✓")
+        paint.green("✓")
     } else if !arrived.contains(&true) {
-        style.bad("✗")
+        paint.red("✗")
     } else if only(true) {
-        style.bad("4")
+        paint.red("4")
     } else if only(false) {
-        style.bad("6")
+        paint.red("6")
     } else {
-        style.bad("?")
+        paint.red("?")
     }
 }
