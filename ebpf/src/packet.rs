@@ -16,9 +16,9 @@ impl<'a> Buffer<'a> {
         // Two calls, because the verifier wants to see that the length fits. Linux 6.1's learns nothing from
         // `length != 0`, so it is compared with the least that the parser looks at.
         if length >= HEAD as u32 {
-            load(context, 0, &mut head.frame, HEAD as u32);
+            load(context, 0, head.frame(), HEAD as u32);
         } else if length >= ETHERNET {
-            load(context, 0, &mut head.frame, length);
+            load(context, 0, head.frame(), length);
         }
         Self { context, head }
     }
@@ -38,7 +38,7 @@ impl Packet for Buffer<'_> {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        if load(self.context, offset, &mut bytes, N as u32) { Some(bytes) } else { None }
+        if load(self.context, offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
     }
 
     #[inline(always)]
@@ -63,7 +63,7 @@ impl Packet for Buffer<'_> {
 /// Copies `length` bytes, which must fit `into`; false where the frame ends before. The frame need not lie in
 /// one piece.
 #[inline(always)]
-fn load(context: &TcContext, offset: u32, into: &mut [u8], length: u32) -> bool {
+fn load(context: &TcContext, offset: u32, into: *mut u8, length: u32) -> bool {
     // SAFETY: the callers' lengths are at most that of `into`; the verifier holds them to it.
-    unsafe { bpf_skb_load_bytes(context.as_ptr(), offset, into.as_mut_ptr().cast(), length) == 0 }
+    unsafe { bpf_skb_load_bytes(context.as_ptr(), offset, into.cast(), length) == 0 }
 }

@@ -136,7 +136,7 @@ impl HostFrame {
     pub fn new(bytes: Vec<u8>, ifindex: u32, ingress_ifindex: u32) -> Self {
         let mut head = Head::EMPTY;
         let length = bytes.len().min(HEAD);
-        head.frame[..length].copy_from_slice(&bytes[..length]);
+        head.fill(&bytes[..length]);
         Self { bytes, ifindex, ingress_ifindex, head, looked_at: Cell::new(0) }
     }
 

@@ -17,7 +17,14 @@ impl Address {
     #[must_use]
     #[inline(always)]
     pub const fn v4(octets: [u8; 4]) -> Self {
-        Self { words: [0, 0, Self::MAPPED, u32::from_ne_bytes(octets)] }
+        Self::v4_word(u32::from_ne_bytes(octets))
+    }
+
+    /// From the four bytes as they lie in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4_word(word: u32) -> Self {
+        Self { words: [0, 0, Self::MAPPED, word] }
     }
 
     #[must_use]

@@ -56,7 +56,7 @@ impl Outcome {
 /// The programs keep it in a map of their own and not on their stack: it would take half of the 512 bytes, and
 /// a verifier that tracks each field's value walks every path through the parser to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Seen {
     pub frame: Frame,
     pub datagram: Datagram,
@@ -74,13 +74,22 @@ impl Seen {
         datagram: Datagram::EMPTY,
         outcome: Outcome::of(Verdict::Drop(DropReason::Capacity)),
     };
+
+    /// Forgets the packet before. The parts are cleared one by one because each is zero but for the verdict: a
+    /// copy of [`Self::EMPTY`] would be read from memory.
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.frame = Frame::EMPTY;
+        self.datagram = Datagram::EMPTY;
+        self.outcome = Outcome::of(Verdict::Drop(DropReason::Capacity));
+    }
 }
 
 /// Decides about a packet at the host side of a pod's veth. `seen` is overwritten; what could not be read of the
 /// packet stays empty.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
-    *seen = Seen::EMPTY;
+    seen.clear();
     // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
     let epoch = tables.epoch();
     let endpoint = match endpoint_of(tables, packet.ifindex()) {
@@ -94,10 +103,15 @@ pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T
     match examine(direction, packet, tables, endpoint, seen) {
         Ok(Step::Done(reason)) => seen.outcome.verdict = Verdict::Allow(reason),
         Ok(Step::Track) => track::track(direction, packet, tables, endpoint, epoch, seen),
-        Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
-    }
-    if matches!(seen.outcome.verdict, Verdict::Drop(_)) || seen.outcome.audited.is_some() {
-        name_tenants(direction, tables, endpoint, seen);
+        Err(reason) => {
+            seen.outcome.verdict = Verdict::Drop(reason);
+            let remote = match direction {
+                Direction::Egress => &seen.datagram.destination,
+                Direction::Ingress => &seen.datagram.source,
+            };
+            let peer = tables.peer(remote).unwrap_or(Peer::EXTERNAL);
+            name_tenants(direction, tables, endpoint, peer, &mut seen.outcome);
+        }
     }
 }
 
@@ -150,17 +164,12 @@ fn examine<P: Packet, T: Tables>(
     Ok(Step::Track)
 }
 
-/// Whose packet was dropped, and who it was for.
+/// Whose packet it is, and who it is for.
 #[inline(always)]
-fn name_tenants<T: Tables>(direction: Direction, tables: &T, endpoint: &Endpoint, seen: &mut Seen) {
+fn name_tenants<T: Tables>(direction: Direction, tables: &T, endpoint: &Endpoint, peer: Peer, outcome: &mut Outcome) {
     let own = tables.profile(endpoint.profile).map_or(TenantId::PLATFORM, |profile| profile.tenant);
-    let remote = match direction {
-        Direction::Egress => &seen.datagram.destination,
-        Direction::Ingress => &seen.datagram.source,
-    };
-    let other = tables.peer(remote).unwrap_or(Peer::EXTERNAL).tenant();
-    (seen.outcome.source_tenant, seen.outcome.destination_tenant) = match direction {
-        Direction::Egress => (own, other),
-        Direction::Ingress => (other, own),
+    (outcome.source_tenant, outcome.destination_tenant) = match direction {
+        Direction::Egress => (own, peer.tenant()),
+        Direction::Ingress => (peer.tenant(), own),
     };
 }

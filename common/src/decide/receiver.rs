@@ -2,7 +2,7 @@
 
 use super::Seen;
 use crate::abi::{DropReason, Endpoint};
-use crate::parse::{Datagram, Fragment, Frame, Packet, claims};
+use crate::parse::{Datagram, Fragment, Frame, Neighbour, Packet, claims};
 
 /// The MAC address. A bridge floods frames that it cannot place: those are for somebody else.
 #[inline(always)]
@@ -19,7 +19,8 @@ pub(super) fn check_neighbour<P: Packet>(packet: &P, datagram: &Datagram) -> Res
     if !matches!(datagram.fragment, Fragment::Whole) {
         return Err(DropReason::Malformed);
     }
-    claims(packet, datagram).map(|_| ())
+    let mut claimed = Neighbour::NOTHING;
+    claims(packet, datagram, &mut claimed)
 }
 
 /// The destination address; link-local addresses are for the own node alone.

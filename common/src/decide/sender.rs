@@ -4,7 +4,7 @@ use super::Tables;
 use super::tables::peer_of;
 use crate::abi::{Address, DropReason, Endpoint, PeerKind};
 use crate::parse::protocol::{GRE, ICMP, IPIP, IPV6, UDP};
-use crate::parse::{Datagram, Fragment, Frame, Packet, claims};
+use crate::parse::{Datagram, Fragment, Frame, Neighbour, Packet, claims};
 
 const ICMP_REDIRECT: u8 = 5;
 const DHCP_SERVER: u16 = 67;
@@ -41,8 +41,9 @@ pub(super) fn check_neighbour<P: Packet>(
     if !matches!(datagram.fragment, Fragment::Whole) {
         return Err(DropReason::Malformed);
     }
-    let claimed = claims(packet, datagram)?;
-    if claimed.mac.is_some_and(|mac| mac != endpoint.mac) {
+    let mut claimed = Neighbour::NOTHING;
+    claims(packet, datagram, &mut claimed)?;
+    if claimed.mac != [0; 6] && claimed.mac != endpoint.mac {
         return Err(DropReason::SpoofedSource);
     }
     if endpoint.is(Endpoint::ROUTER) {
@@ -50,7 +51,7 @@ pub(super) fn check_neighbour<P: Packet>(
     }
     let source = &datagram.source;
     let own_source = source.is_unspecified() || owns(endpoint, source);
-    let own_target = claimed.target.is_none_or(|target| owns(endpoint, &target));
+    let own_target = claimed.target.is_unspecified() || owns(endpoint, &claimed.target);
     if own_source && own_target && !claimed.as_router { Ok(()) } else { Err(DropReason::SpoofedSource) }
 }
 

@@ -5,7 +5,7 @@ use crate::abi::DropReason;
 
 const LENGTH: u32 = 28;
 /// Hardware type 1, protocol 0x0800, address lengths 6 and 4.
-const IPV4_OVER_ETHERNET: [u8; 6] = [0, 1, 8, 0, 6, 4];
+const IPV4_OVER_ETHERNET: [u16; 3] = [1, 0x0800, 0x0604];
 
 /// Who an ARP packet claims to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +19,10 @@ pub struct Arp {
 impl Arp {
     #[inline(always)]
     pub(super) fn parse(length: u32, head: &Head) -> Result<Self, DropReason> {
-        if length < ETHERNET + LENGTH || head.at::<6>(14) != IPV4_OVER_ETHERNET {
+        let format = [head.be16::<14>(), head.be16::<16>(), head.be16::<18>()];
+        if length < ETHERNET + LENGTH || format != IPV4_OVER_ETHERNET {
             return Err(DropReason::Malformed);
         }
-        Ok(Self { sender_mac: head.at(22), sender_ip: head.at(28) })
+        Ok(Self { sender_mac: head.mac::<22>(), sender_ip: head.octets::<28>() })
     }
 }

@@ -6,15 +6,15 @@ use crate::abi::Address;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
-    /// Opens a flow: TCP SYN without ACK, SCTP INIT, ICMP echo request.
-    Opens = 0,
+    /// Does not tell: UDP, and protocols without ports.
+    #[default]
+    Datagram = 0,
     /// Answers an opening: TCP SYN with ACK, SCTP INIT ACK, ICMP echo reply.
     Answers = 1,
     /// Belongs to a flow that somebody opened before: any other TCP or SCTP packet.
     Continues = 2,
-    /// Does not tell: UDP, and protocols without ports.
-    #[default]
-    Datagram = 3,
+    /// Opens a flow: TCP SYN without ACK, SCTP INIT, ICMP echo request.
+    Opens = 3,
     /// An ICMP error, which quotes a packet of the flow that it belongs to.
     Error = 4,
     /// ICMP that belongs to no flow.
@@ -37,7 +37,7 @@ pub enum Fragment {
 
 /// An IP packet, reduced to what policy judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Datagram {
     pub source: Address,
     pub destination: Address,

@@ -9,7 +9,7 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 /// The link layer of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Frame {
     pub source_mac: [u8; 6],
     pub destination_mac: [u8; 6],
@@ -54,9 +54,9 @@ pub fn parse<P: Packet>(packet: &P, frame: &mut Frame, datagram: &mut Datagram) 
         return Err(DropReason::Malformed);
     }
     let head = packet.head();
-    frame.destination_mac = head.at(0);
-    frame.source_mac = head.at(6);
-    frame.ether_type = head.be16(12);
+    frame.destination_mac = head.mac::<0>();
+    frame.source_mac = head.mac::<6>();
+    frame.ether_type = head.be16::<12>();
     if packet.has_vlan_tag() {
         return Err(DropReason::UnsupportedProtocol);
     }

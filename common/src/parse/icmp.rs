@@ -1,8 +1,9 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): echo, errors and the packet that an error quotes.
 
 use super::datagram::protocol;
+use super::transport::{Header, halves};
 use super::{Datagram, Packet, Role, ipv6};
-use crate::abi::{Address, DropReason};
+use crate::abi::Address;
 
 pub(super) const HEADER: u32 = 8;
 
@@ -19,8 +20,8 @@ const ND_LAST: u8 = 137;
 const MLD2_REPORT: u8 = 143;
 
 #[inline(always)]
-pub(super) fn read<P: Packet>(_: &P, header: &[u8; 20], datagram: &mut Datagram) -> Result<(), DropReason> {
-    let kind = header[0];
+pub(super) fn read(header: &Header, datagram: &mut Datagram) {
+    let [kind, ..] = header[0].to_ne_bytes();
     datagram.icmp_type = kind;
     datagram.role = if datagram.source.is_v4() != (datagram.protocol == protocol::ICMP) {
         // ICMP in IPv6 or the reverse: no host answers it, and none of its types mean anything.
@@ -42,10 +43,9 @@ pub(super) fn read<P: Packet>(_: &P, header: &[u8; 20], datagram: &mut Datagram)
         }
     };
     if matches!(datagram.role, Role::Opens | Role::Answers) {
-        datagram.source_port = u16::from_be_bytes([header[4], header[5]]);
+        (datagram.source_port, _) = halves(header[1]);
         datagram.destination_port = u16::from(matches!(datagram.role, Role::Opens));
     }
-    Ok(())
 }
 
 /// The flow of the packet that an ICMP error quotes, as that packet was sent.

@@ -22,14 +22,14 @@ pub(super) fn parse<P: Packet>(packet: &P, head: &Head, datagram: &mut Datagram)
     if length < ETHERNET + HEADER {
         return Err(DropReason::Malformed);
     }
-    datagram.source = Address::v6(head.at(22));
-    datagram.destination = Address::v6(head.at(38));
-    datagram.protocol = head.frame[20];
-    datagram.hop_limit = head.frame[21];
+    datagram.source = Address { words: head.words::<22, 4>() };
+    datagram.destination = Address { words: head.words::<38, 4>() };
+    datagram.protocol = head.byte::<20>();
+    datagram.hop_limit = head.byte::<21>();
     datagram.transport = ETHERNET + HEADER;
     // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
-    datagram.end = ETHERNET + HEADER + u32::from(head.be16(18));
-    if head.frame[14] >> 4 != 6 || datagram.end > length {
+    datagram.end = ETHERNET + HEADER + u32::from(head.be16::<18>());
+    if head.byte::<14>() >> 4 != 6 || datagram.end > length {
         return Err(DropReason::Malformed);
     }
     if is_extension(datagram.protocol) {
@@ -39,7 +39,7 @@ pub(super) fn parse<P: Packet>(packet: &P, head: &Head, datagram: &mut Datagram)
         }
         return transport::parse(packet, datagram);
     }
-    transport::parse_at::<P, 54>(packet, head, datagram)
+    transport::parse_at::<54>(head, datagram)
 }
 
 #[inline(always)]

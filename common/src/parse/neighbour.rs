@@ -18,14 +18,19 @@ const TARGET_LINK_LAYER: u8 = 2;
 const MAX_OPTIONS: usize = 4;
 
 /// What a pod claims about itself by neighbour discovery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Neighbour {
     /// Speaks as a router: an advertisement, a redirect, a multicast listener query.
     pub as_router: bool,
-    /// The address that an advertisement says is the sender's.
-    pub target: Option<Address>,
-    /// The link-layer address that it says is the sender's.
-    pub mac: Option<[u8; 6]>,
+    /// The address that an advertisement says is the sender's; `::` where it says none.
+    pub target: Address,
+    /// The link-layer address that it says is the sender's; zero where it says none.
+    pub mac: [u8; 6],
+}
+
+impl Neighbour {
+    pub const NOTHING: Self = Self { as_router: false, target: Address { words: [0; 4] }, mac: [0; 6] };
 }
 
 /// Reads what a packet of role `Neighbour` claims.
@@ -33,8 +38,7 @@ pub struct Neighbour {
 /// # Errors
 /// `Malformed` where the hop limit says that it came through a router, or where options do not add up.
 #[inline(never)]
-pub fn claims<P: Packet>(packet: &P, datagram: &Datagram) -> Result<Neighbour, DropReason> {
-    let mut claimed = Neighbour::default();
+pub fn claims<P: Packet>(packet: &P, datagram: &Datagram, claimed: &mut Neighbour) -> Result<(), DropReason> {
     let listener = !matches!(datagram.icmp_type, ROUTER_SOLICITATION..=REDIRECT);
     if datagram.hop_limit != if listener { 1 } else { 255 } {
         return Err(DropReason::Malformed);
@@ -42,9 +46,9 @@ pub fn claims<P: Packet>(packet: &P, datagram: &Datagram) -> Result<Neighbour, D
     let options = match datagram.icmp_type {
         MLD_QUERY | ROUTER_ADVERTISEMENT | REDIRECT => {
             claimed.as_router = true;
-            return Ok(claimed);
+            return Ok(());
         }
-        MLD_REPORT | MLD_DONE => return Ok(claimed),
+        MLD_REPORT | MLD_DONE => return Ok(()),
         ROUTER_SOLICITATION => 8,
         NEIGHBOUR_SOLICITATION => 24,
         NEIGHBOUR_ADVERTISEMENT => {
@@ -52,24 +56,27 @@ pub fn claims<P: Packet>(packet: &P, datagram: &Datagram) -> Result<Neighbour, D
                 return Err(DropReason::Malformed);
             }
             let target = packet.load(datagram.transport + 8).ok_or(DropReason::Malformed)?;
-            claimed.target = Some(Address::v6(target));
+            claimed.target = Address::v6(target);
             24
         }
-        _ => return Ok(claimed),
+        _ => return Ok(()),
     };
-    claimed.mac = link_layer(packet, datagram, datagram.transport + options)?;
-    Ok(claimed)
+    link_layer(packet, datagram, datagram.transport + options, &mut claimed.mac)
 }
 
-/// The last link-layer option of the sender's, among at most [`MAX_OPTIONS`].
+/// The link-layer option of the sender's, among at most [`MAX_OPTIONS`].
 #[inline(always)]
-fn link_layer<P: Packet>(packet: &P, datagram: &Datagram, start: u32) -> Result<Option<[u8; 6]>, DropReason> {
+fn link_layer<P: Packet>(
+    packet: &P,
+    datagram: &Datagram,
+    start: u32,
+    found: &mut [u8; 6],
+) -> Result<(), DropReason> {
     let wanted = if datagram.icmp_type == NEIGHBOUR_ADVERTISEMENT { TARGET_LINK_LAYER } else { SOURCE_LINK_LAYER };
     let mut offset = start;
-    let mut found = None;
     for _ in 0..MAX_OPTIONS {
         if offset == datagram.end {
-            return Ok(found);
+            return Ok(());
         }
         if offset + 8 > datagram.end {
             return Err(DropReason::Malformed);
@@ -81,12 +88,12 @@ fn link_layer<P: Packet>(packet: &P, datagram: &Datagram, start: u32) -> Result<
         if option[0] == wanted {
             let mac = [option[2], option[3], option[4], option[5], option[6], option[7]];
             // Two different claims in one packet: which one a host believes is its own affair.
-            if found.is_some_and(|earlier| earlier != mac) {
+            if *found != [0; 6] && *found != mac {
                 return Err(DropReason::Malformed);
             }
-            found = Some(mac);
+            *found = mac;
         }
         offset += u32::from(option[1]) * 8;
     }
-    if offset == datagram.end { Ok(found) } else { Err(DropReason::Malformed) }
+    if offset == datagram.end { Ok(()) } else { Err(DropReason::Malformed) }
 }

@@ -13,12 +13,11 @@ const TCP_HEADER: u32 = 20;
 const UDP_HEADER: u32 = 8;
 /// The common header and the type of the first chunk (RFC 9260).
 const SCTP_HEADER: u32 = 16;
-const SCTP_CHUNK: usize = 12;
 const SCTP_INIT: u8 = 1;
 const SCTP_INIT_ACK: u8 = 2;
 
-/// Bytes of the longest header that is looked at.
-const LONGEST: usize = 20;
+/// What is looked at of the longest header, in the order of memory.
+pub(super) type Header = [u32; 5];
 
 /// The place of a packet in its datagram. `offset` is in units of 8 bytes.
 #[inline(always)]
@@ -35,38 +34,38 @@ pub(super) fn fragment(offset: u16, more: bool, protocol: u8) -> Result<Fragment
 
 /// Reads a transport header whose place in the head is known when the program is compiled.
 #[inline(always)]
-pub(super) fn parse_at<P: Packet, const OFFSET: usize>(
-    packet: &P,
+pub(super) fn parse_at<const OFFSET: usize>(
     head: &Head,
     datagram: &mut Datagram,
 ) -> Result<(), DropReason> {
-    read(packet, &head.at::<LONGEST>(OFFSET), datagram)
+    read(&head.words::<OFFSET, 5>(), datagram)
 }
 
 /// Reads a transport header behind options or extension headers.
 #[inline(never)]
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
-    let mut header = [0; LONGEST];
-    if datagram.protocol == protocol::TCP {
-        header = packet.load::<LONGEST>(datagram.transport).ok_or(DropReason::Malformed)?;
-    } else if datagram.protocol == protocol::SCTP {
-        let start = packet.load::<16>(datagram.transport).ok_or(DropReason::Malformed)?;
-        header[..16].copy_from_slice(&start);
-    } else if datagram.protocol == protocol::UDP || datagram.is_icmp() {
-        let start = packet.load::<8>(datagram.transport).ok_or(DropReason::Malformed)?;
-        header[..8].copy_from_slice(&start);
+    let mut header = [0; 5];
+    let words = match datagram.protocol {
+        protocol::TCP => 5,
+        protocol::SCTP => 4,
+        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 2,
+        _ => 0,
+    };
+    for (place, word) in header.iter_mut().enumerate().take(words) {
+        let offset = datagram.transport + 4 * place as u32;
+        *word = u32::from_ne_bytes(packet.load(offset).ok_or(DropReason::Malformed)?);
     }
-    read(packet, &header, datagram)
+    read(&header, datagram)
 }
 
 #[inline(always)]
-fn read<P: Packet>(packet: &P, header: &[u8; LONGEST], datagram: &mut Datagram) -> Result<(), DropReason> {
+fn read(header: &Header, datagram: &mut Datagram) -> Result<(), DropReason> {
     let room = datagram.end - datagram.transport.min(datagram.end);
     match datagram.protocol {
         protocol::TCP => {
             enough(room, TCP_HEADER)?;
             ports(header, datagram);
-            tcp_flags(header[13], datagram);
+            tcp_flags(header[3].to_ne_bytes()[1], datagram);
         }
         protocol::UDP => {
             enough(room, UDP_HEADER)?;
@@ -75,7 +74,7 @@ fn read<P: Packet>(packet: &P, header: &[u8; LONGEST], datagram: &mut Datagram) 
         protocol::SCTP => {
             enough(room, SCTP_HEADER)?;
             ports(header, datagram);
-            datagram.role = match header[SCTP_CHUNK] {
+            datagram.role = match header[3].to_ne_bytes()[0] {
                 SCTP_INIT => Role::Opens,
                 SCTP_INIT_ACK => Role::Answers,
                 _ => Role::Continues,
@@ -83,7 +82,7 @@ fn read<P: Packet>(packet: &P, header: &[u8; LONGEST], datagram: &mut Datagram) 
         }
         protocol::ICMP | protocol::ICMPV6 => {
             enough(room, icmp::HEADER)?;
-            icmp::read(packet, header, datagram)?;
+            icmp::read(header, datagram);
         }
         _ => {}
     }
@@ -96,9 +95,15 @@ fn enough(room: u32, header: u32) -> Result<(), DropReason> {
 }
 
 #[inline(always)]
-fn ports(header: &[u8; LONGEST], datagram: &mut Datagram) {
-    datagram.source_port = u16::from_be_bytes([header[0], header[1]]);
-    datagram.destination_port = u16::from_be_bytes([header[2], header[3]]);
+fn ports(header: &Header, datagram: &mut Datagram) {
+    (datagram.source_port, datagram.destination_port) = halves(header[0]);
+}
+
+/// The two numbers in a word, from network to host byte order.
+#[inline(always)]
+pub(super) const fn halves(word: u32) -> (u16, u16) {
+    let [a, b, c, d] = word.to_ne_bytes();
+    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
 
 #[inline(always)]

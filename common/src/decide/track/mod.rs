@@ -13,7 +13,8 @@ use origin::Origin;
 
 use super::judge::{Judgement, Question, Verdict};
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Seen, Tables};
+use super::tables::peer_of;
+use super::{Seen, Tables, name_tenants};
 use crate::abi::{
     AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, Ticks,
 };
@@ -53,10 +54,12 @@ pub(super) fn track<P: Packet, T: Tables>(
             return;
         }
     }
-    match origin::of(&context, packet, &key.remote) {
+    let peer = peer_of(tables, &key.remote);
+    name_tenants(direction, tables, endpoint, peer, &mut seen.outcome);
+    match origin::of(&context, packet, &key.remote, peer) {
         Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
-        Ok(Origin::Peer(peer, by_node)) => {
+        Ok(Origin::Peer { by_node }) => {
             let demand = demand::of(&context, &seen.datagram, &key, known.map(|(_, state)| state), by_node);
             let judgement = ask(&context, peer, &key, &demand);
             settle(&context, &key, known, &demand, judgement, seen);

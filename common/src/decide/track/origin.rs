@@ -3,14 +3,13 @@
 use super::Context;
 use crate::abi::{Address, Direction, DropReason, Peer, PeerKind};
 use crate::decide::Tables;
-use crate::decide::tables::peer_of;
 use crate::parse::Packet;
 
 /// The other end of a packet.
 pub(super) enum Origin {
     SamePod,
-    /// What its address is, and whether the pod's own node generated the packet, or is the one to get it.
-    Peer(Peer, bool),
+    /// `by_node`: the pod's own node generated the packet, or is the one to get it.
+    Peer { by_node: bool },
 }
 
 /// `remote` is the other end of the packet's flow, which for an ICMP error need not be its sender.
@@ -22,20 +21,20 @@ pub(super) fn of<P: Packet, T: Tables>(
     context: &Context<'_, T>,
     packet: &P,
     remote: &Address,
+    peer: Peer,
 ) -> Result<Origin, DropReason> {
-    let peer = peer_of(context.tables, remote);
     let came_from = packet.ingress_ifindex();
     match context.direction {
         Direction::Egress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
-        Direction::Egress => Ok(Origin::Peer(peer, matches!(peer.kind(), PeerKind::OwnNode))),
-        Direction::Ingress if came_from == 0 => Ok(Origin::Peer(peer, true)),
+        Direction::Egress => Ok(Origin::Peer { by_node: matches!(peer.kind(), PeerKind::OwnNode) }),
+        Direction::Ingress if came_from == 0 => Ok(Origin::Peer { by_node: true }),
         Direction::Ingress
             if matches!(peer.kind(), PeerKind::LocalPod) && !came_from_pod(context, came_from, remote) =>
         {
             Err(DropReason::SpoofedSource)
         }
         Direction::Ingress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
-        Direction::Ingress => Ok(Origin::Peer(peer, false)),
+        Direction::Ingress => Ok(Origin::Peer { by_node: false }),
     }
 }
 
