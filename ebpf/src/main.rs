@@ -15,7 +15,7 @@ use aya_ebpf::programs::TcContext;
 use common::abi::Direction;
 use common::decide::{Verdict, decide};
 
-use maps::{HEAD, SEEN};
+use maps::SEEN;
 use packet::Buffer;
 use tables::Maps;
 
@@ -34,10 +34,10 @@ pub fn to_pod(context: TcContext) -> i32 {
 /// An allowed packet is left to the programs behind this one.
 #[inline(always)]
 fn run(direction: Direction, context: &TcContext) -> i32 {
-    let (Some(head), Some(seen)) = (HEAD.get_ptr_mut(0), SEEN.get_ptr_mut(0)) else { return TC_ACT_SHOT as i32 };
-    // SAFETY: this CPU's own values, in a program that no other of its kind interrupts.
-    let (head, seen) = unsafe { (&mut *head, &mut *seen) };
-    decide(direction, &Buffer::new(context, head), &Maps, seen);
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT as i32 };
+    // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
+    let seen = unsafe { &mut *seen };
+    decide(direction, &Buffer(context), &Maps, seen);
     report::report(direction, context.len(), seen);
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,

@@ -14,7 +14,6 @@ use aya_ebpf::{
 };
 use common::abi::{Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, Settings, Traffic};
 use common::decide::Seen;
-use common::parse::Head;
 
 /// Fixed when the programs are loaded.
 #[unsafe(no_mangle)]
@@ -97,10 +96,6 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 #[map]
 pub static IDS: HashMap<[u32; 2], [u8; 16]> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
 
-/// The first bytes of the packet that a program is at; of no interest to the agent, like `SEEN`.
-#[map]
-pub static HEAD: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
-
-/// What a program has read of its packet.
+/// What a program has read of its packet; of no interest to the agent.
 #[map]
 pub static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(1, 0);

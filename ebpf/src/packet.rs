@@ -1,62 +1,72 @@
 //! A socket buffer as a [`Packet`].
 
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use common::parse::{ETHERNET, HEAD, Head, Packet};
+use common::parse::Packet;
 
-pub struct Buffer<'a> {
-    context: &'a TcContext,
-    head: &'a Head,
-}
+pub struct Buffer<'a>(pub &'a TcContext);
 
-impl<'a> Buffer<'a> {
-    /// Fetches the first bytes of the frame into `head`.
+impl Buffer<'_> {
+    /// The address of the byte at an offset, where so many bytes from there lie in one piece.
     #[inline(always)]
-    pub fn new(context: &'a TcContext, head: &'a mut Head) -> Self {
-        let length = context.len();
-        // Two calls, because the verifier wants to see that the length fits. Linux 6.1's learns nothing from
-        // `length != 0`, so it is compared with the least that the parser looks at.
-        if length >= HEAD as u32 {
-            load(context, 0, head.frame(), HEAD as u32);
-        } else if length >= ETHERNET {
-            load(context, 0, head.frame(), length);
-        }
-        Self { context, head }
+    fn linear(&self, offset: usize, length: usize) -> Option<usize> {
+        let (data, end) = (self.0.data(), self.0.data_end());
+        if data + offset + length > end { None } else { Some(data + offset) }
     }
 }
 
 impl Packet for Buffer<'_> {
     #[inline(always)]
     fn length(&self) -> u32 {
-        self.context.len()
+        self.0.len()
     }
 
     #[inline(always)]
-    fn head(&self) -> &Head {
-        self.head
+    fn halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]> {
+        match self.linear(OFFSET, N * 2) {
+            // SAFETY: within the packet, to which the verifier holds it. Where the kernel does not align headers,
+            // loads need not be aligned.
+            Some(start) => Some(unsafe { *(start as *const [u16; N]) }),
+            None => {
+                let mut halves = [0; N];
+                if load(self.0, OFFSET as u32, halves.as_mut_ptr().cast(), N as u32 * 2) { Some(halves) } else { None }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn words<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
+        match self.linear(OFFSET, N * 4) {
+            // SAFETY: as above.
+            Some(start) => Some(unsafe { *(start as *const [u32; N]) }),
+            None => {
+                let mut words = [0; N];
+                if load(self.0, OFFSET as u32, words.as_mut_ptr().cast(), N as u32 * 4) { Some(words) } else { None }
+            }
+        }
     }
 
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        if load(self.context, offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
+        if load(self.0, offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
     }
 
     #[inline(always)]
     fn has_vlan_tag(&self) -> bool {
         // SAFETY: the verifier checks every access to the context.
-        unsafe { (*self.context.skb.skb).vlan_present != 0 }
+        unsafe { (*self.0.skb.skb).vlan_present != 0 }
     }
 
     #[inline(always)]
     fn ifindex(&self) -> u32 {
         // SAFETY: as above.
-        unsafe { (*self.context.skb.skb).ifindex }
+        unsafe { (*self.0.skb.skb).ifindex }
     }
 
     #[inline(always)]
     fn ingress_ifindex(&self) -> u32 {
         // SAFETY: as above.
-        unsafe { (*self.context.skb.skb).ingress_ifindex }
+        unsafe { (*self.0.skb.skb).ingress_ifindex }
     }
 }
 

@@ -4,7 +4,6 @@ use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
 use common::decide::{Seen, Verdict};
 
 use crate::maps::{BUDGET, COUNTER, DROPS, EVENTS, FORWARDED, SETTINGS};
-use crate::tables::now_ns;
 
 /// Counts the packet. Every drop is counted under exactly one key.
 #[inline(always)]
@@ -40,7 +39,7 @@ fn tell(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audi
         Some(traffic) => add(Some(traffic), length),
         None => first_drop(&key, direction, length),
     }
-    if has_budget() {
+    if has_budget(seen.time) {
         send(direction, length, seen, reason, audited);
     } else {
         count(Counter::EventsLost);
@@ -81,9 +80,9 @@ fn count(counter: Counter) {
 
 /// A bucket of one second: bits 0–31 what is left, 32–63 the second.
 #[inline(always)]
-fn has_budget() -> bool {
+fn has_budget(time: u64) -> bool {
     let Some(bucket) = BUDGET.get_ptr_mut(0) else { return false };
-    let second = now_ns() >> 30;
+    let second = time >> 30;
     // SAFETY: as above.
     let (left, since) = unsafe { (*bucket as u32, *bucket >> 32) };
     let left = if since == second { left } else { SETTINGS.load().events_per_second };
@@ -98,9 +97,9 @@ fn has_budget() -> bool {
 #[inline(always)]
 fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: u8) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
-    let Seen { frame, datagram, outcome } = seen;
+    let Seen { time, frame, datagram, outcome } = seen;
     entry.write(Event {
-        time: now_ns(),
+        time: *time,
         source: datagram.source,
         destination: datagram.destination,
         endpoint: outcome.endpoint,

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
     Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow, Profile,
-    ProgramRef, RuleKey, Settings, Ticks,
+    ProgramRef, RuleKey, Settings,
 };
 use common::decide::{Judgement, Question, Rules, Tables, judge_profile};
 
@@ -18,13 +18,6 @@ const SLOT_MASK: u32 = 4095;
 
 /// The maps of the object.
 pub struct Maps;
-
-/// Coarse nanoseconds since boot: a few ns to read, 4 ms exact.
-#[inline(always)]
-pub fn now_ns() -> u64 {
-    // SAFETY: takes no argument.
-    unsafe { bpf_ktime_get_coarse_ns() }
-}
 
 impl Rules for Maps {
     #[inline(always)]
@@ -46,8 +39,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn now(&self) -> Ticks {
-        (now_ns() >> 27) as Ticks
+    fn time(&self) -> u64 {
+        // SAFETY: takes no argument.
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use common::abi::{
     PortRow, Profile, ProgramRef, RuleKey, Settings, TenantId, Ticks,
 };
 use common::decide::{Rules, Seen, decide};
-use common::parse::{HEAD, Head, Packet};
+use common::parse::Packet;
 use ipnet::IpNet;
 use policy::compile::Tables;
 
@@ -70,8 +70,8 @@ impl common::decide::Tables for HostNode {
         self.settings
     }
 
-    fn now(&self) -> Ticks {
-        self.now
+    fn time(&self) -> u64 {
+        u64::from(self.now) << 27
     }
 
     fn epoch(&self) -> u64 {
@@ -127,17 +127,13 @@ pub struct HostFrame {
     pub bytes: Vec<u8>,
     pub ifindex: u32,
     pub ingress_ifindex: u32,
-    head: Head,
     looked_at: Cell<u32>,
 }
 
 impl HostFrame {
     #[must_use]
     pub fn new(bytes: Vec<u8>, ifindex: u32, ingress_ifindex: u32) -> Self {
-        let mut head = Head::EMPTY;
-        let length = bytes.len().min(HEAD);
-        head.fill(&bytes[..length]);
-        Self { bytes, ifindex, ingress_ifindex, head, looked_at: Cell::new(0) }
+        Self { bytes, ifindex, ingress_ifindex, looked_at: Cell::new(0) }
     }
 
     /// The end of the last byte that was asked for one by one.
@@ -152,8 +148,14 @@ impl Packet for HostFrame {
         u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
 
-    fn head(&self) -> &Head {
-        &self.head
+    fn halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]> {
+        let pairs = self.bytes.get(OFFSET..)?.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]]));
+        pairs.take(N).collect::<Vec<_>>().try_into().ok()
+    }
+
+    fn words<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
+        let words = self.bytes.get(OFFSET..)?.as_chunks().0.iter().copied().map(u32::from_ne_bytes);
+        words.take(N).collect::<Vec<_>>().try_into().ok()
     }
 
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {

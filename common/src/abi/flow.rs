@@ -6,6 +6,13 @@ use super::Address;
 
 /// Time since boot in units of 2^27 ns (134 ms): 32 bits last for 18 years.
 pub type Ticks = u32;
+/// The tick that a time in nanoseconds since boot is in.
+#[must_use]
+#[inline(always)]
+pub const fn ticks(time: u64) -> Ticks {
+    (time >> 27) as Ticks
+}
+
 /// About one second in [`Ticks`] (8 × 134 ms).
 pub const SECOND: Ticks = 8;
 

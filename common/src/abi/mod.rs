@@ -17,7 +17,7 @@ mod rules;
 pub use counters::{Counter, DropKey, Traffic};
 pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings};
 pub use event::Event;
-pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, SECOND, Ticks};
+pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, SECOND, Ticks, ticks};
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};

@@ -58,6 +58,8 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Seen {
+    /// When: nanoseconds since boot. Read once, because it costs as much as a look-up.
+    pub time: u64,
     pub frame: Frame,
     pub datagram: Datagram,
     pub outcome: Outcome,
@@ -70,6 +72,7 @@ unsafe impl aya::Pod for Seen {}
 
 impl Seen {
     pub const EMPTY: Self = Self {
+        time: 0,
         frame: Frame::EMPTY,
         datagram: Datagram::EMPTY,
         outcome: Outcome::of(Verdict::Drop(DropReason::Capacity)),
@@ -90,6 +93,7 @@ impl Seen {
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
     seen.clear();
+    seen.time = tables.time();
     // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
     let epoch = tables.epoch();
     let endpoint = match endpoint_of(tables, packet.ifindex()) {

@@ -3,13 +3,13 @@
 use super::{Judgement, Question, Rules, judge};
 use crate::abi::{
     Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
-    Ticks,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
 pub trait Tables: Rules {
     fn settings(&self) -> Settings;
-    fn now(&self) -> Ticks;
+    /// Nanoseconds since boot, a few milliseconds exact.
+    fn time(&self) -> u64;
     fn epoch(&self) -> u64;
     fn interface(&self, ifindex: u32) -> Option<Interface>;
     fn endpoint(&self, slot: u32) -> Option<&Endpoint>;

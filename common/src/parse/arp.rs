@@ -1,9 +1,8 @@
 //! ARP for IPv4 over Ethernet (RFC 826).
 
-use super::{ETHERNET, Head};
+use super::{Packet, mac};
 use crate::abi::DropReason;
 
-const LENGTH: u32 = 28;
 /// Hardware type 1, protocol 0x0800, address lengths 6 and 4.
 const IPV4_OVER_ETHERNET: [u16; 3] = [1, 0x0800, 0x0604];
 
@@ -18,11 +17,14 @@ pub struct Arp {
 
 impl Arp {
     #[inline(always)]
-    pub(super) fn parse(length: u32, head: &Head) -> Result<Self, DropReason> {
-        let format = [head.be16::<14>(), head.be16::<16>(), head.be16::<18>()];
-        if length < ETHERNET + LENGTH || format != IPV4_OVER_ETHERNET {
+    pub(super) fn parse<P: Packet>(packet: &P) -> Result<Self, DropReason> {
+        let Some([hardware, protocol, lengths, _, a, b, c, ip_high, ip_low, ..]) = packet.halves::<14, 14>() else {
+            return Err(DropReason::Malformed);
+        };
+        if [hardware, protocol, lengths].map(u16::from_be) != IPV4_OVER_ETHERNET {
             return Err(DropReason::Malformed);
         }
-        Ok(Self { sender_mac: head.mac::<22>(), sender_ip: head.octets::<28>() })
+        let ([i, j], [k, l]) = (ip_high.to_ne_bytes(), ip_low.to_ne_bytes());
+        Ok(Self { sender_mac: mac([a, b, c]), sender_ip: [i, j, k, l] })
     }
 }

@@ -1,6 +1,6 @@
 //! The Ethernet header, and which parser comes next.
 
-use super::{Arp, Datagram, ETHERNET, Packet, ipv4, ipv6};
+use super::{Arp, Datagram, Packet, ipv4, ipv6, mac};
 use crate::abi::DropReason;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -50,21 +50,18 @@ impl Frame {
 /// A function of its own in the programs: what it needs of their 512 bytes of stack is free again after it.
 #[inline(never)]
 pub fn parse<P: Packet>(packet: &P, frame: &mut Frame, datagram: &mut Datagram) -> Result<(), DropReason> {
-    if packet.length() < ETHERNET {
-        return Err(DropReason::Malformed);
-    }
-    let head = packet.head();
-    frame.destination_mac = head.mac::<0>();
-    frame.source_mac = head.mac::<6>();
-    frame.ether_type = head.be16::<12>();
+    let Some([a, b, c, d, e, f, ether_type]) = packet.halves::<0, 7>() else { return Err(DropReason::Malformed) };
+    frame.destination_mac = mac([a, b, c]);
+    frame.source_mac = mac([d, e, f]);
+    frame.ether_type = u16::from_be(ether_type);
     if packet.has_vlan_tag() {
         return Err(DropReason::UnsupportedProtocol);
     }
     match frame.ether_type {
-        ETHERTYPE_IPV4 => ipv4::parse(packet, head, datagram),
-        ETHERTYPE_IPV6 => ipv6::parse(packet, head, datagram),
+        ETHERTYPE_IPV4 => ipv4::parse(packet, datagram),
+        ETHERTYPE_IPV6 => ipv6::parse(packet, datagram),
         ETHERTYPE_ARP => {
-            frame.arp = Arp::parse(packet.length(), head)?;
+            frame.arp = Arp::parse(packet)?;
             Ok(())
         }
         _ => Err(DropReason::UnsupportedProtocol),

@@ -1,8 +1,8 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): echo, errors and the packet that an error quotes.
 
 use super::datagram::protocol;
-use super::transport::{Header, halves};
-use super::{Datagram, Packet, Role, ipv6};
+use super::transport::Header;
+use super::{Datagram, Packet, Role, be16, byte, ipv6};
 use crate::abi::Address;
 
 pub(super) const HEADER: u32 = 8;
@@ -21,7 +21,7 @@ const MLD2_REPORT: u8 = 143;
 
 #[inline(always)]
 pub(super) fn read(header: &Header, datagram: &mut Datagram) {
-    let [kind, ..] = header[0].to_ne_bytes();
+    let kind = byte(header[0], 0);
     datagram.icmp_type = kind;
     datagram.role = if datagram.source.is_v4() != (datagram.protocol == protocol::ICMP) {
         // ICMP in IPv6 or the reverse: no host answers it, and none of its types mean anything.
@@ -43,7 +43,7 @@ pub(super) fn read(header: &Header, datagram: &mut Datagram) {
         }
     };
     if matches!(datagram.role, Role::Opens | Role::Answers) {
-        (datagram.source_port, _) = halves(header[1]);
+        (datagram.source_port, _) = be16(header[1]);
         datagram.destination_port = u16::from(matches!(datagram.role, Role::Opens));
     }
 }

@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200): a bounded walk over extension headers.
 
-use super::{Datagram, ETHERNET, Fragment, Head, Packet, transport};
+use super::{Datagram, ETHERNET, Fragment, Packet, be16, byte, transport};
 use crate::abi::{Address, DropReason};
 
 pub(super) const HEADER: u32 = 40;
@@ -17,19 +17,18 @@ const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
 #[inline(always)]
-pub(super) fn parse<P: Packet>(packet: &P, head: &Head, datagram: &mut Datagram) -> Result<(), DropReason> {
-    let length = packet.length();
-    if length < ETHERNET + HEADER {
+pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
+    let Some([start, length_next, s0, s1, s2, s3, d0, d1, d2, d3]) = packet.words::<14, 10>() else {
         return Err(DropReason::Malformed);
-    }
-    datagram.source = Address { words: head.words::<22, 4>() };
-    datagram.destination = Address { words: head.words::<38, 4>() };
-    datagram.protocol = head.byte::<20>();
-    datagram.hop_limit = head.byte::<21>();
+    };
+    datagram.source = Address { words: [s0, s1, s2, s3] };
+    datagram.destination = Address { words: [d0, d1, d2, d3] };
+    datagram.protocol = byte(length_next, 2);
+    datagram.hop_limit = byte(length_next, 3);
     datagram.transport = ETHERNET + HEADER;
     // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
-    datagram.end = ETHERNET + HEADER + u32::from(head.be16::<18>());
-    if head.byte::<14>() >> 4 != 6 || datagram.end > length {
+    datagram.end = ETHERNET + HEADER + u32::from(be16(length_next).0);
+    if byte(start, 0) >> 4 != 6 || datagram.end > packet.length() {
         return Err(DropReason::Malformed);
     }
     if is_extension(datagram.protocol) {
@@ -39,7 +38,7 @@ pub(super) fn parse<P: Packet>(packet: &P, head: &Head, datagram: &mut Datagram)
         }
         return transport::parse(packet, datagram);
     }
-    transport::parse_at::<54>(head, datagram)
+    transport::parse_at::<P, 54>(packet, datagram)
 }
 
 #[inline(always)]

@@ -66,12 +66,7 @@ pub fn claims<P: Packet>(packet: &P, datagram: &Datagram, claimed: &mut Neighbou
 
 /// The link-layer option of the sender's, among at most [`MAX_OPTIONS`].
 #[inline(always)]
-fn link_layer<P: Packet>(
-    packet: &P,
-    datagram: &Datagram,
-    start: u32,
-    found: &mut [u8; 6],
-) -> Result<(), DropReason> {
+fn link_layer<P: Packet>(packet: &P, datagram: &Datagram, start: u32, found: &mut [u8; 6]) -> Result<(), DropReason> {
     let wanted = if datagram.icmp_type == NEIGHBOUR_ADVERTISEMENT { TARGET_LINK_LAYER } else { SOURCE_LINK_LAYER };
     let mut offset = start;
     for _ in 0..MAX_OPTIONS {

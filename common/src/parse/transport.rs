@@ -1,7 +1,7 @@
 //! TCP, UDP and SCTP ports, and what a packet says about who opened its flow.
 
 use super::datagram::protocol;
-use super::{Datagram, Fragment, Head, Packet, Role, icmp};
+use super::{Datagram, Fragment, Packet, Role, be16, byte, icmp};
 use crate::abi::DropReason;
 
 const FIN: u8 = 1;
@@ -11,7 +11,6 @@ const ACK: u8 = 16;
 
 const TCP_HEADER: u32 = 20;
 const UDP_HEADER: u32 = 8;
-/// The common header and the type of the first chunk (RFC 9260).
 const SCTP_HEADER: u32 = 16;
 const SCTP_INIT: u8 = 1;
 const SCTP_INIT_ACK: u8 = 2;
@@ -32,26 +31,35 @@ pub(super) fn fragment(offset: u16, more: bool, protocol: u8) -> Result<Fragment
     }
 }
 
-/// Reads a transport header whose place in the head is known when the program is compiled.
+/// Reads a transport header whose place is known when the program is compiled.
 #[inline(always)]
-pub(super) fn parse_at<const OFFSET: usize>(
-    head: &Head,
-    datagram: &mut Datagram,
-) -> Result<(), DropReason> {
-    read(&head.words::<OFFSET, 5>(), datagram)
+pub(super) fn parse_at<P: Packet, const OFFSET: usize>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
+    let header = match words_of(datagram.protocol) {
+        5 => packet.words::<OFFSET, 5>(),
+        4 => packet.words::<OFFSET, 4>().map(|[a, b, c, d]| [a, b, c, d, 0]),
+        2 => packet.words::<OFFSET, 2>().map(|[a, b]| [a, b, 0, 0, 0]),
+        _ => Some([0; 5]),
+    };
+    read(&header.ok_or(DropReason::Malformed)?, datagram)
+}
+
+/// Words of a protocol's header that are looked at.
+#[inline(always)]
+const fn words_of(protocol: u8) -> usize {
+    match protocol {
+        protocol::TCP => 5,
+        // The common header and the type of the first chunk (RFC 9260).
+        protocol::SCTP => 4,
+        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 2,
+        _ => 0,
+    }
 }
 
 /// Reads a transport header behind options or extension headers.
 #[inline(never)]
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
     let mut header = [0; 5];
-    let words = match datagram.protocol {
-        protocol::TCP => 5,
-        protocol::SCTP => 4,
-        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 2,
-        _ => 0,
-    };
-    for (place, word) in header.iter_mut().enumerate().take(words) {
+    for (place, word) in header.iter_mut().enumerate().take(words_of(datagram.protocol)) {
         let offset = datagram.transport + 4 * place as u32;
         *word = u32::from_ne_bytes(packet.load(offset).ok_or(DropReason::Malformed)?);
     }
@@ -65,7 +73,7 @@ fn read(header: &Header, datagram: &mut Datagram) -> Result<(), DropReason> {
         protocol::TCP => {
             enough(room, TCP_HEADER)?;
             ports(header, datagram);
-            tcp_flags(header[3].to_ne_bytes()[1], datagram);
+            tcp_flags(byte(header[3], 1), datagram);
         }
         protocol::UDP => {
             enough(room, UDP_HEADER)?;
@@ -74,7 +82,7 @@ fn read(header: &Header, datagram: &mut Datagram) -> Result<(), DropReason> {
         protocol::SCTP => {
             enough(room, SCTP_HEADER)?;
             ports(header, datagram);
-            datagram.role = match header[3].to_ne_bytes()[0] {
+            datagram.role = match byte(header[3], 0) {
                 SCTP_INIT => Role::Opens,
                 SCTP_INIT_ACK => Role::Answers,
                 _ => Role::Continues,
@@ -96,14 +104,7 @@ fn enough(room: u32, header: u32) -> Result<(), DropReason> {
 
 #[inline(always)]
 fn ports(header: &Header, datagram: &mut Datagram) {
-    (datagram.source_port, datagram.destination_port) = halves(header[0]);
-}
-
-/// The two numbers in a word, from network to host byte order.
-#[inline(always)]
-pub(super) const fn halves(word: u32) -> (u16, u16) {
-    let [a, b, c, d] = word.to_ne_bytes();
-    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+    (datagram.source_port, datagram.destination_port) = be16(header[0]);
 }
 
 #[inline(always)]

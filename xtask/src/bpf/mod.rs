@@ -52,7 +52,9 @@ fn run(toolchain: &Toolchain, subcommand: &str, environment: &[(&str, OsString)]
     cargo.args(toolchain.compiler.cargo_flags()).current_dir(workspace());
     let linker = format!("-Clinker={}", toolchain.linker.display());
     // Flags are separated by 0x1f. `--btf` makes the linker keep type information: the loader and bpftool read it.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", [linker.as_str(), "-Clink-arg=--btf"].join("\x1f"));
+    // In-order expansion is for programs that rewrite packets; it makes each `= [0; N]` a loop over its bytes.
+    let flags = [linker.as_str(), "-Clink-arg=--btf", "-Clink-arg=--disable-expand-memcpy-in-order"];
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cargo.env("LD_LIBRARY_PATH", llvm_folder(toolchain.compiler)?);
     cargo.envs(environment.iter().map(|(name, value)| (name, value)));
     let output = cargo.output().with_context(|| format!("cannot run {:?}", cargo.get_program()))?;

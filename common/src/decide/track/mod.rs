@@ -12,11 +12,11 @@ use demand::Demand;
 use origin::Origin;
 
 use super::judge::{Judgement, Question, Verdict};
-use super::timeouts::{is_alive, next, worth_writing};
 use super::tables::peer_of;
+use super::timeouts::{is_alive, next, worth_writing};
 use super::{Seen, Tables, name_tenants};
 use crate::abi::{
-    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, Ticks,
+    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, Ticks, ticks,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
@@ -39,7 +39,7 @@ pub(super) fn track<P: Packet, T: Tables>(
     epoch: u64,
     seen: &mut Seen,
 ) {
-    let context = Context { direction, tables, endpoint, epoch, now: tables.now() };
+    let context = Context { direction, tables, endpoint, epoch, now: ticks(seen.time) };
     if !fragments::recall(&context, &mut seen.datagram) {
         seen.outcome.verdict = Verdict::Drop(DropReason::Fragment);
         return;
@@ -47,7 +47,7 @@ pub(super) fn track<P: Packet, T: Tables>(
     let (key, known) = flow_of(&context, packet, &mut seen.datagram);
     if let Some((entry, state)) = known {
         let holds = entry.epoch.get() == epoch && !state.is(FlowState::TOMBSTONE);
-        if holds && !matches!(seen.datagram.role, Role::Opens) {
+        if holds {
             refresh(&context, entry, state, &seen.datagram);
             fragments::remember(&context, &seen.datagram);
             seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
@@ -90,8 +90,9 @@ fn flow_of<'a, P: Packet, T: Tables>(
         datagram.role = Role::Stateless;
     }
     let key = keys::key_of(context, datagram);
-    let known = if matches!(datagram.role, Role::Stateless) { None } else { live_flow(context, &key) };
-    (key, known)
+    // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
+    let judged = matches!(datagram.role, Role::Opens | Role::Stateless);
+    (key, if judged { None } else { live_flow(context, &key) })
 }
 
 /// The flow's entry, unless it has expired.
@@ -174,23 +175,19 @@ fn settle<T: Tables>(
     outcome.verdict = judgement.verdict;
     outcome.rule = judgement.rule;
     outcome.audited = judgement.audited;
-    let opens = matches!(datagram.role, Role::Opens);
     match (judgement.verdict, known) {
-        (Verdict::Drop(_), Some((entry, state))) if !opens => {
+        (Verdict::Drop(_), Some((entry, state))) => {
             outcome.verdict = Verdict::Drop(DropReason::Revoked);
             outcome.cut = !state.is(FlowState::TOMBSTONE);
             entry.state.set(state.0 | FlowState::TOMBSTONE);
         }
-        (Verdict::Drop(_), _) => {}
+        (Verdict::Drop(_), None) => {}
         (Verdict::Allow(_), Some((entry, state))) => {
-            let flags = if opens { demand.opener } else { state.flags() };
             if !matches!(datagram.role, Role::Error) {
-                entry.state.set(next(flags, context.direction, datagram, context.now).0);
+                entry.state.set(next(state.flags(), context.direction, datagram, context.now).0);
                 entry.epoch.set(context.epoch);
             }
-            if !opens {
-                outcome.verdict = Verdict::Allow(AllowReason::Established);
-            }
+            outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
         (Verdict::Allow(_), None) if enters(datagram) => {
             let state = next(demand.opener, context.direction, datagram, context.now);

@@ -9,7 +9,9 @@ use crate::parse::Packet;
 pub(super) enum Origin {
     SamePod,
     /// `by_node`: the pod's own node generated the packet, or is the one to get it.
-    Peer { by_node: bool },
+    Peer {
+        by_node: bool,
+    },
 }
 
 /// `remote` is the other end of the packet's flow, which for an ICMP error need not be its sender.
