@@ -83,6 +83,13 @@ fn walks_extension_headers_up_to_a_bound() {
 }
 
 #[test]
+fn an_extension_header_ends_within_its_packet() {
+    let mut header = frames::extension(61, &[]);
+    header[1] = 1;
+    assert_eq!(read(v6_packet(60, &header)), Err(DropReason::Malformed));
+}
+
+#[test]
 fn a_routing_header_with_segments_left_hides_the_destination() {
     let mut header = frames::extension(TCP, &frames::tcp(40000, 443, SYN));
     header[3] = 1;
@@ -149,6 +156,8 @@ fn an_icmp_error_quotes_its_flow() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Any bytes end in a datagram that lies within the frame, or in a reason.
     #[test]
     fn arbitrary_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), shape in 0..6u8) {

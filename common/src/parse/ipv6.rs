@@ -82,6 +82,9 @@ fn walk<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason
             }
         }
     }
+    if offset > datagram.end {
+        return Err(DropReason::Malformed);
+    }
     datagram.protocol = next;
     datagram.transport = offset;
     // A later fragment's `next` is what follows its fragment header, which may be another extension header.
