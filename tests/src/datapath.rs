@@ -37,6 +37,17 @@ impl TestNode {
         Self { ns, pins }
     }
 
+    /// Another veth, by the name of its host side: its interface index.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn add_veth(&self, name: &str) -> u32 {
+        self.ns.ip(&format!("link add {name} type veth peer name {name}-peer"));
+        self.ns.ip(&format!("link set {name} up"));
+        self.inside(|| nix::net::if_::if_nametoindex(name).expect("the veth"))
+    }
+
     /// # Panics
     /// Where the datapath cannot be opened.
     #[must_use]

@@ -5,6 +5,7 @@ pub mod datapath;
 pub mod frames;
 pub mod host;
 pub mod netns;
+pub mod oracle;
 pub mod random;
 pub mod scene;
 pub mod twin;

@@ -8,8 +8,8 @@ use common::abi::{Direction, FlowKey, FlowState, FragmentKey};
 use common::decide::{Seen, Verdict};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use policy::compile::{Desired, Tables};
-use policy::plan::{Op, Plan};
+use policy::compile::{Desired, Ids, Tables};
+use policy::plan::{Op, Plan, diff};
 
 use crate::datapath::{TestNode, VETH};
 use crate::host::{HostFrame, HostNode};
@@ -47,6 +47,19 @@ impl Twin {
         })
     }
 
+    /// The node has a veth for each of `pods` pods; otherwise as [`Self::with`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn with_veths<T: Send>(label: &str, pods: usize, test: impl FnOnce(&mut Self, Vec<u32>) -> T + Send) -> T {
+        let node = TestNode::new(label);
+        let veths = (0..pods).map(|pod| node.add_veth(&format!("pod{pod}"))).collect();
+        node.inside(|| {
+            stay_on_one_cpu();
+            test(&mut Self::new(&node), veths)
+        })
+    }
+
     fn new(node: &TestNode) -> Self {
         let kernel = node.datapath(Attachment::Auto);
         let map = |name| {
@@ -69,8 +82,36 @@ impl Twin {
     /// Where the plan cannot be made or applied.
     pub fn load(&mut self, desired: Desired) {
         self.kernel.maps.reconcile(&desired).expect("the plan applied");
+        self.in_force(desired);
+    }
+
+    /// The same without the wait for what the change leaves behind, which stays. For changes that give no slot to
+    /// another endpoint.
+    ///
+    /// # Panics
+    /// Where the plan cannot be made or applied.
+    pub fn load_and_leave(&mut self, desired: Desired) {
+        let maps = &mut self.kernel.maps;
+        let observed = maps.observe().expect("what the kernel holds");
+        let capacities = maps.capacities().expect("the maps' capacities");
+        let mut plan = diff(&observed, &desired, &capacities).expect("a plan");
+        plan.ops = plan.ops.into_iter().take_while(|op| *op != Op::Grace).collect();
+        maps.apply(&plan).expect("the plan applied");
+        self.in_force(desired);
+    }
+
+    fn in_force(&mut self, desired: Desired) {
         self.host.tables = desired.tables;
         self.host.epoch = self.kernel.maps.observe().expect("what the kernel holds").epoch;
+    }
+
+    /// The numbers that the kernel's maps use.
+    ///
+    /// # Panics
+    /// Where they cannot be read.
+    #[must_use]
+    pub fn ids(&self) -> Ids {
+        self.kernel.maps.observe().expect("what the kernel holds").ids
     }
 
     /// One packet through both.
