@@ -38,7 +38,7 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
     let seen = unsafe { &mut *seen };
     decide(direction, &Buffer(context), &Maps, seen);
-    report::report(direction, context.len(), seen);
+    report::report(direction, context, seen);
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,
         Verdict::Drop(_) => TC_ACT_SHOT as i32,

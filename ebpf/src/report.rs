@@ -1,5 +1,7 @@
 //! What is left of a packet: counters, and an event for a drop as far as the rate limit allows.
 
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::debug;
 use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
 use common::decide::{Seen, Verdict};
 
@@ -7,7 +9,8 @@ use crate::maps::{BUDGET, COUNTER, DROPS, EVENTS, FORWARDED, SETTINGS};
 
 /// Counts the packet. Every drop is counted under exactly one key.
 #[inline(always)]
-pub fn report(direction: Direction, length: u32, seen: &Seen) {
+pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
+    let length = context.len();
     let outcome = &seen.outcome;
     if outcome.cut {
         count(Counter::FlowsCut);
@@ -19,14 +22,14 @@ pub fn report(direction: Direction, length: u32, seen: &Seen) {
         add(FORWARDED.get_ptr_mut(direction as u32), length);
     }
     match (outcome.verdict, outcome.audited) {
-        (Verdict::Drop(reason), _) => tell(direction, length, seen, reason, 0),
-        (Verdict::Allow(_), Some(reason)) => tell(direction, length, seen, reason, 1),
+        (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, 0),
+        (Verdict::Allow(_), Some(reason)) => tell(direction, context, seen, reason, 1),
         (Verdict::Allow(_), None) => {}
     }
 }
 
 #[inline(always)]
-fn tell(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: u8) {
+fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason, audited: u8) {
     let key = DropKey {
         source: seen.outcome.source_tenant,
         destination: seen.outcome.destination_tenant,
@@ -35,10 +38,16 @@ fn tell(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audi
         audited,
         _zero: 0,
     };
+    let length = context.len();
     match DROPS.get_ptr_mut(&key) {
         Some(traffic) => add(Some(traffic), length),
         None => first_drop(&key, direction, length),
     }
+    // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
+    debug!(
+        context,
+        "{} {}: reason {} rule {}", direction as u8, seen.outcome.endpoint, reason as u8, seen.outcome.rule
+    );
     if has_budget(seen.time) {
         send(direction, length, seen, reason, audited);
     } else {
