@@ -54,7 +54,8 @@ impl<'a> Identities<'a> {
             port_sets: Vec::new(),
             namespace_labels: HashMap::new(),
         };
-        let mut by_content: HashMap<(Option<usize>, &str, usize, usize), usize> = HashMap::new();
+        // Of one namespace: its pods are neighbours.
+        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::new();
         let mut labels: HashMap<Projection<'a>, usize> = HashMap::new();
         let mut ports: HashMap<NamedPorts<'a>, usize> = HashMap::new();
         for pod in world.pods.values().filter(|pod| !pod.host_network) {
@@ -63,6 +64,11 @@ impl<'a> Identities<'a> {
                 identities.strangers.push(pod);
                 continue;
             };
+            if identities.list.last().is_none_or(|last| !std::ptr::eq(last.namespace, namespace)) {
+                by_content.clear();
+                let labels = project(&namespace.labels, &mentions.namespace_keys);
+                identities.namespace_labels.insert(&pod.namespace, labels);
+            }
             let label_set = *labels.entry(project(&pod.labels, &mentions.pod_keys)).or_insert_with_key(|projection| {
                 identities.label_sets.push((projection.clone(), &pod.labels));
                 identities.label_sets.len() - 1
@@ -71,7 +77,7 @@ impl<'a> Identities<'a> {
                 identities.port_sets.push(named.clone());
                 identities.port_sets.len() - 1
             });
-            let content = (membership.tenant, pod.namespace.as_str(), label_set, port_set);
+            let content = (membership.tenant, label_set, port_set);
             let identity = *by_content.entry(content).or_insert_with(|| {
                 identities.list.push(Identity {
                     tenant: membership.tenant,
@@ -81,10 +87,6 @@ impl<'a> Identities<'a> {
                 });
                 identities.list.len() - 1
             });
-            identities
-                .namespace_labels
-                .entry(&pod.namespace)
-                .or_insert_with(|| project(&namespace.labels, &mentions.namespace_keys));
             identities.pods.push(Known { pod, membership, identity });
         }
         identities
@@ -119,14 +121,14 @@ pub(super) struct Content<'a> {
 }
 
 fn project<'a>(labels: &'a Labels, keys: &BTreeSet<&'a str>) -> Projection<'a> {
-    keys.iter().filter_map(|&key| Some((key, labels.get(key)?.as_str()))).collect()
+    let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    labels.filter(|(key, _)| keys.contains(key)).collect()
 }
 
-fn ports_of<'a>(pod: &Pod, mentions: &Mentions<'a>) -> NamedPorts<'a> {
-    if pod.ports.is_empty() {
-        return Vec::new();
-    }
-    let numbered =
-        mentions.port_names.iter().map(|&(protocol, name)| (protocol, name, named_numbers(pod, protocol, name)));
-    numbered.filter(|(_, _, numbers)| !numbers.is_empty()).collect()
+fn ports_of<'a>(pod: &'a Pod, mentions: &Mentions<'_>) -> NamedPorts<'a> {
+    let own = pod.ports.iter().filter_map(|port| Some((port.protocol, port.name.as_deref()?)));
+    let mut mentioned: Vec<(Protocol, &str)> = own.filter(|name| mentions.port_names.contains(name)).collect();
+    mentioned.sort_unstable();
+    mentioned.dedup();
+    mentioned.into_iter().map(|(protocol, name)| (protocol, name, named_numbers(pod, protocol, name))).collect()
 }

@@ -2,22 +2,28 @@
 //! distinct set of labels.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::class::Classes;
 use super::identity::Identities;
+use super::label_index::LabelIndex;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
-use crate::model::{Labels, Selector};
+use crate::model::Selector;
 
 /// Matches of peers, remembered across sets.
 pub(super) struct Matching<'a> {
     identities: &'a Identities<'a>,
-    labels: Vec<&'a Labels>,
-    /// Identities of each namespace.
-    in_namespace: HashMap<&'a str, Vec<usize>>,
+    labels: LabelIndex<'a>,
+    /// Identities with each set of labels.
+    with_labels: Vec<Vec<usize>>,
+    namespaces: LabelIndex<'a>,
+    namespace_index: HashMap<&'a str, usize>,
+    /// Identities of each namespace, which are neighbours.
+    in_namespace: Vec<Range<usize>>,
     /// Classes of each block, by its index.
     of_block: Vec<Vec<usize>>,
     block_index: HashMap<&'a crate::model::Block, usize>,
-    pods: HashMap<&'a Selector, Vec<bool>>,
+    pods: HashMap<&'a Selector, Vec<usize>>,
     peers: HashMap<&'a SetPeer, Vec<usize>>,
 }
 
@@ -26,9 +32,15 @@ pub(super) type Pairs = Vec<(usize, usize)>;
 
 impl<'a> Matching<'a> {
     pub(super) fn new(identities: &'a Identities<'a>, classes: &Classes<'a>) -> Self {
-        let mut in_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut with_labels = vec![Vec::new(); identities.label_sets().count()];
         for (index, identity) in identities.list.iter().enumerate() {
-            in_namespace.entry(&identity.namespace.name).or_default().push(index);
+            with_labels[identity.labels].push(index);
+        }
+        let (mut namespaces, mut in_namespace, mut start) = (Vec::new(), Vec::new(), 0);
+        for own in identities.list.chunk_by(|a, b| std::ptr::eq(a.namespace, b.namespace)) {
+            namespaces.push(own[0].namespace);
+            in_namespace.push(start..start + own.len());
+            start += own.len();
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
         for (class, content) in classes.list.iter().enumerate() {
@@ -36,7 +48,10 @@ impl<'a> Matching<'a> {
         }
         Self {
             identities,
-            labels: identities.label_sets().collect(),
+            labels: LabelIndex::new(identities.label_sets().collect()),
+            with_labels,
+            namespace_index: (0..).zip(&namespaces).map(|(index, it)| (it.name.as_str(), index)).collect(),
+            namespaces: LabelIndex::new(namespaces.into_iter().map(|it| &it.labels).collect()),
             in_namespace,
             of_block,
             block_index: classes.blocks.iter().enumerate().map(|(index, block)| (*block, index)).collect(),
@@ -80,23 +95,25 @@ impl<'a> Matching<'a> {
         self.peers.get(peer).map_or(&[], Vec::as_slice)
     }
 
+    /// Goes over the identities of the namespaces or over those with the labels, whichever are fewer.
     fn evaluate(&mut self, peer: &'a SetPeer) -> Vec<usize> {
         let SetPeer::Pods { namespaces, pods } = peer else { return Vec::new() };
-        let labels = &self.labels;
-        let selected = self.pods.entry(pods).or_insert_with(|| labels.iter().map(|it| pods.matches(it)).collect());
-        let list = &self.identities.list;
-        let is_selected = |identity: &usize| selected[list[*identity].labels];
-        match namespaces {
-            Scope::Named(name) => {
-                let own = self.in_namespace.get(name.as_str()).map_or(&[][..], Vec::as_slice);
-                own.iter().copied().filter(is_selected).collect()
-            }
-            Scope::Selected(selector) => {
-                let spaces = self.in_namespace.values().filter(|identities| {
-                    identities.first().is_some_and(|&first| selector.matches(&list[first].namespace.labels))
-                });
-                spaces.flatten().copied().filter(is_selected).collect()
-            }
+        let namespaces = match namespaces {
+            Scope::Named(name) => self.namespace_index.get(name.as_str()).copied().into_iter().collect(),
+            Scope::Selected(selector) => self.namespaces.matched(selector),
+        };
+        let there: Vec<Range<usize>> = namespaces.iter().map(|&index| self.in_namespace[index].clone()).collect();
+        let labels = self.pods.entry(pods).or_insert_with(|| self.labels.matched(pods));
+        let with_labels = labels.iter().map(|&set| &self.with_labels[set]);
+        if there.iter().map(Range::len).sum::<usize>() <= with_labels.clone().map(Vec::len).sum() {
+            let has_labels = |&identity: &usize| labels.binary_search(&self.identities.list[identity].labels).is_ok();
+            there.into_iter().flatten().filter(has_labels).collect()
+        } else {
+            let is_there = |&identity: &usize| {
+                let behind = there.partition_point(|range| range.start <= identity);
+                behind > 0 && there[behind - 1].contains(&identity)
+            };
+            with_labels.flatten().copied().filter(is_there).collect()
         }
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod identity;
 mod ids;
 mod input;
+mod label_index;
 mod matching;
 mod mentions;
 mod numbering;

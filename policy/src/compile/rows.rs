@@ -54,7 +54,8 @@ impl<'a> Rows<'a, '_, '_> {
     fn set(&mut self, content: Digest, set: &'a PolicySet, matching: &mut Matching<'a>) -> Result<(), CompileError> {
         let number = self.numbering.set(content)?;
         let sources = set.rules.iter().map(|rule| self.source(rule)).collect::<Result<Vec<_>, _>>()?;
-        let mut programs = Programs { set, sources, known: HashMap::new() };
+        let any = (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect();
+        let mut programs = Programs { set, sources, any, known: HashMap::new() };
         let none = self.program(&mut programs, &[], None)?;
         let (by_identity, by_class) = matching.pairs(set);
         let mut flags = 0;
@@ -145,18 +146,21 @@ struct Programs<'a> {
     set: &'a PolicySet,
     /// By rule: the number of its source.
     sources: Vec<u32>,
+    /// The rules for any peer, ascending.
+    any: Vec<usize>,
     known: HashMap<Vec<(usize, Vec<Span>)>, ProgramRef>,
 }
 
 impl Programs<'_> {
     fn lines(&self, matched: &[usize], named: Option<&NamedPorts<'_>>) -> Vec<(usize, Line)> {
-        let rules = self.set.rules.iter().enumerate();
-        let spoken = rules.filter(|(index, rule)| rule.peers == Peers::Any || matched.binary_search(index).is_ok());
-        let line = |(index, rule): (usize, &SetRule)| {
+        let mut spoken = [matched, &self.any].concat();
+        spoken.sort_unstable();
+        let line = |index: usize| {
+            let rule = &self.set.rules[index];
             let line = Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: spans(rule, named) };
             (index, line)
         };
-        spoken.map(line).collect()
+        spoken.into_iter().map(line).collect()
     }
 }
 
