@@ -35,5 +35,15 @@ fn compile_and_diff(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, compile_and_diff);
+fn hostile_tenant(criterion: &mut Criterion) {
+    let (cluster, node) = world::hostile();
+    let config = Config::default();
+    let input = Input { world: &cluster, config: &config, node: &node };
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(10).bench_function("10000-policies-of-one-tenant", |bencher| {
+        bencher.iter(|| compile(black_box(&input), &Ids::default(), None).expect("the tenant compiles"));
+    });
+}
+
+criterion_group!(benches, compile_and_diff, hostile_tenant);
 criterion_main!(benches);

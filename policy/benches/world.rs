@@ -49,6 +49,21 @@ pub fn cluster(size: Size) -> (World, NodeView) {
     (world, node)
 }
 
+/// A tenant that tries to stall the compiler: in its one namespace 10,000 policies, each of which selects all of its
+/// 10,000 pods and allows one of them by a label of its own.
+#[must_use]
+pub fn hostile() -> (World, NodeView) {
+    let size = Size { policies: 10_000, tenants: 1, namespaces: 1, ..BUDGET };
+    let (mut world, node) = cluster(size);
+    for (n, policy) in world.network_policies.values_mut().enumerate() {
+        let one = selector("pod-template-hash", format!("{:x}", n * 7919));
+        let peers = vec![Peer::Pods { namespaces: NamespaceScope::Own, pods: Some(one) }];
+        policy.ingress = Some(vec![Rule { peers, ports: Vec::new() }]);
+        policy.egress = None;
+    }
+    (world, node)
+}
+
 fn tenant(n: usize) -> CapsuleTenant {
     CapsuleTenant { name: format!("tenant-{n}"), uid: Some(format!("uid-{n}")), annotations: Labels::new() }
 }

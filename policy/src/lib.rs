@@ -3,6 +3,8 @@
 //!
 //! No I/O: this crate may not depend on kube, aya or tokio.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new variant must be thought about everywhere")]
+
 pub mod ask;
 pub mod compile;
 pub mod model;
