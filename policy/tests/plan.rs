@@ -105,3 +105,22 @@ fn a_pod_becomes_known_one_word_at_a_time() {
     }
     assert!(!observed.tables.endpoints[&1].is(Endpoint::PENDING));
 }
+
+#[test]
+fn a_slot_changes_hands_only_when_nobody_reads_its_record() {
+    let mut scene = scene();
+    let mut observed = in_force(&scene);
+    let gone = scene.node.endpoints[0].clone();
+    scene.node.endpoints[0].id = 99;
+    scene.node.endpoints[0].ifindex = 99;
+    let after = compile(&scene.input(), &observed.ids, None).unwrap();
+    let plan = diff(&observed, &after.desired, &ROOM).unwrap();
+    let place = |wanted: &dyn Fn(&Op) -> bool| plan.ops.iter().position(wanted).unwrap();
+    let left = place(&|op| *op == Op::RemoveInterface { ifindex: gone.ifindex });
+    let waited = place(&|op| *op == Op::Grace);
+    let written = place(&|op| matches!(op, Op::SetEndpoint { slot, .. } if *slot == gone.slot));
+    let led_to = place(&|op| matches!(op, Op::SetInterface { ifindex: 99, .. }));
+    assert!(left < waited && waited < written && written < led_to, "{plan}");
+    plan.apply_to(&mut observed);
+    assert_eq!(observed.tables, after.desired.tables);
+}
