@@ -70,6 +70,13 @@ fn a_full_map_is_named_with_what_it_needs_and_its_setting() {
 }
 
 #[test]
+fn interfaces_need_room_wherever_their_indices_fall() {
+    let few = Capacities { interfaces: 1, ..ROOM };
+    let error = diff(&Observed::default(), &scene().compile().desired, &few).unwrap_err();
+    assert_eq!(error, PlanError::Full { map: "interfaces", needed: 2, capacity: 1, setting: "maps.endpoints" });
+}
+
+#[test]
 fn a_record_in_use_is_never_overwritten_and_gets_a_new_number() {
     let scene = scene();
     let mut observed = in_force(&scene);

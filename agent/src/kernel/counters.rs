@@ -79,6 +79,8 @@ impl Maps {
             ports: self.port.len() as usize,
             profiles: self.profile.len() as usize,
             endpoints: self.endpoint.len() as usize,
+            // The worst case: each has its place in SLOT taken by another.
+            interfaces: capacity(&self.slot_overflow)?,
             ids: capacity(&self.ids)?,
         })
     }

@@ -16,6 +16,8 @@ pub struct Capacities {
     pub ports: usize,
     pub profiles: usize,
     pub endpoints: usize,
+    /// Interfaces that there is room for wherever their indices fall.
+    pub interfaces: usize,
     pub ids: usize,
 }
 
@@ -32,7 +34,9 @@ impl Capacities {
         fits("ids", union(&observed.ids.0, &desired.ids.0, |_| true), self.ids, "maps.ids")?;
         fits("port rows", end(&new.ports), self.ports, "maps.ports")?;
         fits("profiles", end(&new.profiles), self.profiles, "maps.profiles")?;
-        fits("endpoints", end(&new.endpoints), self.endpoints, "maps.endpoints")
+        fits("endpoints", end(&new.endpoints), self.endpoints, "maps.endpoints")?;
+        // Those that go are removed before any is added.
+        fits("interfaces", new.interfaces.len(), self.interfaces, "maps.endpoints")
     }
 }
 

@@ -193,5 +193,6 @@ pub const ROOM: Capacities = Capacities {
     ports: 1 << 20,
     profiles: 1 << 20,
     endpoints: 1 << 10,
+    interfaces: 1 << 10,
     ids: 1 << 20,
 };
