@@ -1,6 +1,6 @@
 //! Random tables: few enough addresses, identities and ports that most packets meet a rule.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::abi::{
     Address, AdminVerdict, DirectionRules, Endpoint, Interface, LowerVerdict, Peer, PeerKind, PortKey, PortRow,
@@ -51,10 +51,7 @@ pub fn random(random: &mut Random, [first, second]: [u32; 2]) -> World {
 fn link_local(mac: &[u8; 6]) -> Ipv6Addr {
     let endpoint =
         Endpoint { profile: 0, id: 0, ifindex: 0, v4: [0; 4], mac: *mac, flags: 0, adopt_until: 0, v6: [0; 16] };
-    match IpAddr::from(endpoint.link_local()) {
-        IpAddr::V6(address) => address,
-        IpAddr::V4(_) => unreachable!("a link-local address is IPv6"),
-    }
+    endpoint.link_local().octets().into()
 }
 
 fn endpoints(random: &mut Random, world: &mut World, veths: [u32; 2]) {
