@@ -3,6 +3,11 @@
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "the verifier checks what the compiler cannot: packet bounds and map values")]
+#![allow(clippy::needless_pass_by_value, reason = "`#[classifier]` hands the context over by value")]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "the helpers take addresses: what is borrowed is not copied to the stack a second time"
+)]
 
 mod maps;
 mod packet;
@@ -34,14 +39,14 @@ pub fn to_pod(context: TcContext) -> i32 {
 /// An allowed packet is left to the programs behind this one.
 #[inline(always)]
 fn run(direction: Direction, context: &TcContext) -> i32 {
-    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT as i32 };
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
     // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
     let seen = unsafe { &mut *seen };
     decide(direction, &Buffer(context), &Maps, seen);
     report::report(direction, context, seen);
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,
-        Verdict::Drop(_) => TC_ACT_SHOT as i32,
+        Verdict::Drop(_) => TC_ACT_SHOT,
     }
 }
 
