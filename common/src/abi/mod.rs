@@ -4,7 +4,10 @@
 //! A change of any layout, of a map's key, or of what a field means raises [`VERSION`], which names the
 //! folder that the maps are pinned in.
 
-#![allow(unsafe_code, reason = "aya's `Pod` promises that a struct is plain bytes: `layout!` proves it")]
+#![cfg_attr(
+    feature = "user",
+    allow(unsafe_code, reason = "aya's `Pod` promises that a struct is plain bytes: `layout!` proves it")
+)]
 
 mod counters;
 mod endpoint;
