@@ -8,6 +8,7 @@ mod output;
 mod settings;
 mod table;
 mod world;
+mod wrap;
 
 use std::process::ExitCode;
 

@@ -33,7 +33,7 @@ pub use check::{Checked, Report};
 pub use exec::exec;
 pub use interrupt::Interrupt;
 pub use name::LabName;
-pub use ps::Listing;
+pub use ps::{Listing, NodeEntry, PodEntry};
 pub use topology::Cni;
 
 use lock::Lock;

@@ -1,7 +1,6 @@
 //! What is in a lab.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -16,30 +15,34 @@ use crate::net::NetNs;
 #[derive(Clone, Debug, Serialize)]
 pub struct Listing {
     /// The process that holds the lab: there is none.
-    pid: Option<u32>,
-    cni: Cni,
-    node: NodeEntry,
-    pods: Vec<PodEntry>,
+    pub pid: Option<u32>,
+    pub cni: Cni,
+    pub node: NodeEntry,
+    pub pods: Vec<PodEntry>,
 }
 
+/// The lab's node.
 #[derive(Clone, Debug, Serialize)]
-struct NodeEntry {
+pub struct NodeEntry {
     /// Path of the namespace.
-    netns: String,
-    ips: Vec<IpAddr>,
+    pub netns: String,
+    pub ips: Vec<IpAddr>,
 }
 
+/// A pod of the lab.
 #[derive(Clone, Debug, Serialize)]
-struct PodEntry {
-    namespace: String,
-    name: String,
-    netns: String,
-    ips: Vec<IpAddr>,
-    /// `None` for a hostNetwork pod, which is in its node's namespace.
-    veth: Option<String>,
-    mac: Option<String>,
+pub struct PodEntry {
+    pub namespace: String,
+    pub name: String,
+    /// Path of the namespace.
+    pub netns: String,
+    pub ips: Vec<IpAddr>,
+    /// Of the host side. `None` for a hostNetwork pod, which is in its node's namespace.
+    pub veth: Option<String>,
+    /// Of the pod's interface.
+    pub mac: Option<String>,
     /// `None` for the platform's own.
-    tenant: Option<String>,
+    pub tenant: Option<String>,
 }
 
 impl Lab {
@@ -63,29 +66,6 @@ impl Lab {
         });
         let node = NodeEntry { netns: path(&self.name.node())?, ips: self.state.node.clone() };
         Ok(Listing { pid: None, cni: self.state.cni, node, pods: pods.collect::<Result<_>>()? })
-    }
-}
-
-impl std::fmt::Display for Listing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let join = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        writeln!(f, "node  {}  {}  ({} form)", join(&self.node.ips), self.node.netns, self.cni)?;
-        let head = ["POD", "TENANT", "ADDRESSES", "VETH", "NETNS"].map(str::to_owned);
-        let mut rows = vec![head];
-        rows.extend(self.pods.iter().map(|pod| {
-            let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let name = format!("{}/{}", pod.namespace, pod.name);
-            [name, or_dash(&pod.tenant), join(&pod.ips), or_dash(&pod.veth), pod.netns.clone()]
-        }));
-        let widths = [0, 1, 2, 3].map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-        for row in rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(widths) {
-                write!(line, "{cell:<width$}  ")?;
-            }
-            writeln!(f, "{line}{}", row[4])?;
-        }
-        Ok(())
     }
 }
 

@@ -33,9 +33,7 @@ impl Settlement<'_> {
         // Numbers that have been used stay used, whatever happens from here on.
         State { pods: state.pods.clone(), manifests: state.manifests.clone(), ..next.clone() }.save(self.name)?;
         if let Err(error) = self.enforce(state, &mut next, old, &target, &newcomers).await {
-            for pod in &newcomers {
-                self.unmake(&self.name.pod(&pod.key)?).context("cannot clean up after a failure")?;
-            }
+            self.abandon(&next, &newcomers).await.context("cannot clean up after a failure")?;
             return Err(error);
         }
         next.manifests = target.manifests;
@@ -49,7 +47,7 @@ impl Settlement<'_> {
         Ok(next)
     }
 
-    /// Wires new pods, down; puts the programs on them; publishes the new world.
+    /// Wires new pods, puts the programs on them, and publishes the new world.
     async fn enforce(
         &mut self,
         state: &State,
@@ -58,16 +56,7 @@ impl Settlement<'_> {
         target: &Target,
         newcomers: &[Newcomer],
     ) -> Result<()> {
-        let mut wires = Vec::new();
-        for pod in newcomers {
-            let netns = self.name.pod(&pod.key)?;
-            // What an earlier command left when it crashed.
-            self.unmake(&netns)?;
-            let wire = Wire::create(self.node, netns, pod.veth).await?;
-            wires.push(wire.clone());
-            let Newcomer { key, addresses, slot, endpoint, .. } = pod.clone();
-            next.pods.insert(key.to_string(), PodState { key: (&key).into(), wire, addresses, slot, endpoint });
-        }
+        let wires = self.wire(next, newcomers).await?;
         self.enforcer.attach(&wires)?;
         let previous = match old {
             Some(world) => {
@@ -81,15 +70,37 @@ impl Settlement<'_> {
         self.enforcer.publish(&input, previous.as_ref())
     }
 
+    /// Makes new pods' namespaces and veths, which stay down.
+    async fn wire(&self, next: &mut State, newcomers: &[Newcomer]) -> Result<Vec<Wire>> {
+        let mut wires = Vec::new();
+        for pod in newcomers {
+            let netns = self.name.pod(&pod.key)?;
+            // What an earlier command left when it crashed.
+            self.unmake(&netns)?;
+            let wire = Wire::create(self.node, netns, pod.veth).await?;
+            wires.push(wire.clone());
+            let Newcomer { key, addresses, slot, endpoint, .. } = pod.clone();
+            next.pods.insert(key.to_string(), PodState { key: (&key).into(), wire, addresses, slot, endpoint });
+        }
+        Ok(wires)
+    }
+
+    /// Takes new pods away again, those too that are half made.
+    async fn abandon(&mut self, next: &State, newcomers: &[Newcomer]) -> Result<()> {
+        for pod in newcomers {
+            match next.pods.get(&pod.key.to_string()) {
+                Some(made) => self.remove(&made.wire).await?,
+                None => self.unmake(&self.name.pod(&pod.key)?)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes away what is no more: pods, and addresses of pods.
     async fn clear(&mut self, state: &State, next: &State) -> Result<()> {
         for (name, pod) in &state.pods {
             match next.pods.get(name) {
-                None => {
-                    self.unmake(&pod.wire.netns)?;
-                    self.node.netlink.remove_link(pod.wire.ifindex).await?;
-                    self.enforcer.detach(pod.wire.ifindex)?;
-                }
+                None => self.remove(&pod.wire).await?,
                 Some(same) if same.endpoint != pod.endpoint => {
                     let lost = pod.addresses.iter().filter(|address| !same.addresses.contains(address));
                     let lost: Vec<IpAddr> = lost.copied().collect();
@@ -116,6 +127,13 @@ impl Settlement<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Removes a pod's namespace, its veth and the programs on that.
+    async fn remove(&mut self, wire: &Wire) -> Result<()> {
+        self.unmake(&wire.netns)?;
+        self.node.netlink.remove_link(wire.ifindex).await?;
+        self.enforcer.detach(wire.ifindex)
     }
 
     /// Removes a pod's namespace with all that lives inside. None there is no error.

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Interrupt, Lab, LabName, UpOptions};
-use crate::cli::Paint;
+use super::{Interrupt, Lab, LabName, Report, UpOptions};
 use crate::ingest::Manifests;
 
 /// A folder of the tutorial, named like `1-deny-cross-namespace`, with a README.md that explains it.
@@ -14,8 +13,18 @@ use crate::ingest::Manifests;
 pub struct Step {
     folder: PathBuf,
     /// As people read it: `1 · deny cross namespace`.
-    title: String,
-    explanation: String,
+    pub title: String,
+    /// The paragraphs of its README.md.
+    pub explanation: String,
+}
+
+/// What there is to tell during a walk.
+#[derive(Clone, Copy, Debug)]
+pub enum Scene<'a> {
+    /// A step is about to be applied.
+    Step(&'a Step, &'a Manifests),
+    /// It is enforced and was checked.
+    Checked(&'a Report),
 }
 
 /// The steps of a tutorial, in the order of their names.
@@ -42,51 +51,51 @@ pub fn steps(tutorial: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// Walks the steps in a lab of its own, which is removed at the end. `tell` gets the text of each step, in pieces.
-/// Returns how many records differed from the model.
+/// Walks the steps in a lab of its own, which is removed at the end. Returns how many records differed from the model.
 ///
 /// # Errors
-/// A step cannot be applied or checked.
+/// A step cannot be applied or checked, or `tell` fails.
 pub fn walk(
     name: &LabName,
     steps: &[Step],
     options: &UpOptions,
-    paint: Paint,
-    mut tell: impl FnMut(&str) -> Result<()>,
+    mut tell: impl FnMut(Scene<'_>) -> Result<()>,
 ) -> Result<usize> {
     let interrupt = Interrupt::catch()?;
-    let mut steps = steps.iter();
-    let first = steps.next().context("a tutorial without steps")?;
-    let manifests = Manifests::read(std::slice::from_ref(&first.folder))?;
-    tell(&first.introduction(&manifests, paint))?;
+    let (first, others) = steps.split_first().context("a tutorial without steps")?;
+    let manifests = first.manifests()?;
+    tell(Scene::Step(first, &manifests))?;
     let mut lab = Lab::up(name, manifests, options)?;
-    let mut rest = || {
-        let report = lab.check(&[], || interrupt.check())?;
-        tell(&report.table(paint))?;
-        let mut differences = report.differences();
-        for step in steps.by_ref() {
-            interrupt.check()?;
-            let manifests = Manifests::read(std::slice::from_ref(&step.folder))?;
-            tell(&step.introduction(&manifests, paint))?;
-            lab.apply(manifests)?;
-            let report = lab.check(&[], || interrupt.check())?;
-            tell(&report.table(paint))?;
-            differences += report.differences();
-        }
-        Ok(differences)
-    };
-    let differences = rest();
+    let differences = walk_on(&mut lab, others, &interrupt, &mut tell);
     lab.remove()?;
     differences
 }
 
+/// Checks the step that the lab was brought up with; then applies and checks the others.
+fn walk_on(
+    lab: &mut Lab,
+    others: &[Step],
+    interrupt: &Interrupt,
+    tell: &mut impl FnMut(Scene<'_>) -> Result<()>,
+) -> Result<usize> {
+    let check = |lab: &Lab, tell: &mut dyn FnMut(Scene<'_>) -> Result<()>| {
+        let report = lab.check(&[], || interrupt.check())?;
+        tell(Scene::Checked(&report))?;
+        anyhow::Ok(report.differences())
+    };
+    let mut differences = check(lab, tell)?;
+    for step in others {
+        interrupt.check()?;
+        let manifests = step.manifests()?;
+        tell(Scene::Step(step, &manifests))?;
+        lab.apply(manifests)?;
+        differences += check(lab, tell)?;
+    }
+    Ok(differences)
+}
+
 impl Step {
-    /// Its title, what it is about, and what is applied.
-    fn introduction(&self, manifests: &Manifests, paint: Paint) -> String {
-        let objects: Vec<String> = manifests.iter().map(|object| object.id.to_string()).collect();
-        let rule = "─".repeat(100_usize.saturating_sub(self.title.chars().count() + 4));
-        let title = paint.bold(&format!("── {} {rule}", self.title));
-        let applied = paint.faint(&format!("applied: {}", objects.join(", ")));
-        format!("\n{title}\n\n{}\n\n{applied}\n\n", self.explanation)
+    fn manifests(&self) -> Result<Manifests> {
+        Ok(Manifests::read(std::slice::from_ref(&self.folder))?)
     }
 }

@@ -2,14 +2,14 @@
 
 mod drops;
 mod report;
-mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use policy::ask::{Engine, FlowPort, MatrixQuery, Record, Said};
-use policy::compile::{Input, compile};
+use policy::compile::{Input, NodeView, compile};
 use policy::model::World;
 
 use super::Lab;
@@ -37,44 +37,27 @@ impl Lab {
         let probes = self.probes(&world, &records)?;
 
         let pins = self.name.pins()?;
-        let node = self.runtime.block_on(async {
-            let node = Node::open(&self.name.node(), self.state.cni).await?;
-            view(&the_node(&world)?, &node, &self.state).await
-        })?;
+        let node = self.view(&world)?;
         let ids = Maps::open(&pins, &self.settings.maps)?.observe()?.ids;
         let compiled = compile(&Input { world: &world, config, node: &node }, &ids, None)?;
         let directory = Directory::new(&world, &node, &compiled.desired.provenance)?;
-
         let mut drops = Drops::new(EventReader::open(&pins)?, directory)?;
-        let range = Range::open(&probes)?;
-        let mut watch = || {
-            interrupted()?;
-            drops.read()
-        };
-        let mut arrived = range.send(&probes, PATIENCE, &mut watch)?;
-        // A busy machine loses time, not packets: what did not arrive in time, or whose event did not, has another
-        // chance. What did arrive has arrived.
-        drops.read()?;
-        let late = |index: &usize| {
-            let (record, probe) = (&records[*index], &probes[*index]);
-            !arrived[*index] && (record.verdict == Said::Allow || drops.of(probe).is_none())
-        };
-        let late: Vec<usize> = (0..probes.len()).filter(late).collect();
-        let again: Vec<Probe> = late.iter().map(|index| probes[*index].clone()).collect();
-        let mut watch = || {
-            interrupted()?;
-            drops.read()
-        };
-        let second = range.send(&again, PATIENCE * 2, &mut watch)?;
-        late.into_iter().zip(second).for_each(|(index, come)| arrived[index] = come);
-        drops.read()?;
 
+        let arrived = send(&records, &probes, &mut drops, &interrupted)?;
         let verdicts = records.into_iter().zip(&probes).zip(arrived).map(|((record, probe), arrived)| {
             let drop = if arrived { None } else { drops.of(probe) };
             Checked::new(record, arrived, drop)
         });
         let tenants = tenants(&world, config).into_iter().map(|(key, tenant)| (key.to_string(), tenant)).collect();
         Ok(Report::new(verdicts.collect(), tenants))
+    }
+
+    /// The lab's node as the compiler sees it.
+    fn view(&self, world: &World) -> Result<NodeView> {
+        self.runtime.block_on(async {
+            let node = Node::open(&self.name.node(), self.state.cni).await?;
+            view(&the_node(world)?, &node, &self.state).await
+        })
     }
 
     fn probes(&self, world: &World, records: &[Record]) -> Result<Vec<Probe>> {
@@ -97,6 +80,42 @@ impl Lab {
         };
         records.iter().map(probe).collect()
     }
+}
+
+/// Which probes arrived. A busy machine loses time, not packets: what did not arrive in time, or whose event did not,
+/// has another chance.
+fn send(
+    records: &[Record],
+    probes: &[Probe],
+    drops: &mut Drops<'_>,
+    interrupted: &impl Fn() -> Result<()>,
+) -> Result<Vec<bool>> {
+    let range = Range::open(probes)?;
+    let mut arrived = round(&range, probes, PATIENCE, drops, interrupted)?;
+    let late = |index: &usize| {
+        !arrived[*index] && (records[*index].verdict == Said::Allow || drops.of(&probes[*index]).is_none())
+    };
+    let late: Vec<usize> = (0..probes.len()).filter(late).collect();
+    let again: Vec<Probe> = late.iter().map(|index| probes[*index].clone()).collect();
+    let second = round(&range, &again, PATIENCE * 2, drops, interrupted)?;
+    late.into_iter().zip(second).for_each(|(index, come)| arrived[index] = come);
+    Ok(arrived)
+}
+
+/// Sends each probe once, and takes in what the kernel says meanwhile.
+fn round(
+    range: &Range,
+    probes: &[Probe],
+    patience: Duration,
+    drops: &mut Drops<'_>,
+    interrupted: &impl Fn() -> Result<()>,
+) -> Result<Vec<bool>> {
+    let arrived = range.send(probes, patience, || {
+        interrupted()?;
+        drops.read()
+    })?;
+    drops.read()?;
+    Ok(arrived)
 }
 
 fn transport(protocol: &str) -> Result<Transport> {

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use policy::ask::{Record, Said};
 
-use super::report::{Checked, Report};
 use crate::cli::Paint;
+use crate::cli::wrap::{WIDTH, wrap};
+use crate::lab::{Checked, Report};
 
 /// What a cell of the table is made of: the records from one end to another at one port, one a family.
 type Cells<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<Port, Vec<&'a Checked>>>;
@@ -23,85 +24,85 @@ impl std::fmt::Display for Port {
     }
 }
 
-impl Report {
-    /// The table, the drops with their reasons, and how the kernel and the model agree.
-    #[must_use]
-    pub fn table(&self, paint: Paint) -> String {
-        let mut text = String::new();
-        let cells = cells(&self.verdicts);
-        let ports: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
-        let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        text += &paint.faint(&format!("rows send, columns receive; in each cell: {}\n\n", names.join(" ")));
-        text += &grid(&cells, &ports, paint);
+/// The table, the drops with their reasons, and how the kernel and the model agree.
+#[must_use]
+pub fn table(report: &Report, paint: Paint) -> String {
+    let cells = cells(&report.verdicts);
+    let ports: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
+    let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    let head = wrap(&format!("Rows reach columns. The marks of a cell, in order: {}", names.join(" ")), 2);
+    let mut text = format!("{}\n\n", paint.faint(&head));
+    text += &grid(&cells, &ports, paint);
+    text.push('\n');
+    text += &drops(report, &cells, ports.len(), paint);
+    text += &summary(report, paint);
+    text
+}
+
+/// One line: observed equals expected, or each difference on a line of its own.
+fn summary(report: &Report, paint: Paint) -> String {
+    let total = report.verdicts.len();
+    let drops = report.verdicts.iter().filter(|checked| checked.observed == Said::Drop).count();
+    let mut text = String::new();
+    for checked in &report.verdicts {
+        let Some(difference) = checked.difference() else { continue };
+        let Record { from, to, to_ip, protocol, port, .. } = &checked.record;
+        let port = Port(protocol, *port);
+        let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", paint.red("differs:"));
+    }
+    let _ = match report.differences() {
+        0 => writeln!(
+            text,
+            "{} {total} packets sent, {} arrived, {drops} dropped, each for the expected reason",
+            paint.green("observed = expected:"),
+            total - drops
+        ),
+        differences => writeln!(text, "{} {differences} of {total}", paint.red("observed differs from expected:")),
+    };
+    text
+}
+
+/// Each drop, under its reason, its tenants and its ports. `ports`: how many were tried.
+fn drops(report: &Report, cells: &Cells<'_>, ports: usize, paint: Paint) -> String {
+    let mut reasons: BTreeMap<String, Flows<'_>> = BTreeMap::new();
+    for ((from, to), tried) in cells {
+        for (reason, dropped) in reasons_of(tried) {
+            let whole = dropped.len() == ports && dropped.iter().all(|port| !port.ends_with(')'));
+            let shown = if whole { "every port".to_owned() } else { dropped.join(" ") };
+            let flows = reasons.entry(reason).or_default();
+            flows.entry((tenants_of(report, from, to), shown, *to)).or_default().insert(from);
+        }
+    }
+    let mut text = String::new();
+    for (reason, flows) in &reasons {
+        let _ = writeln!(text, "{} {}", paint.red("✗"), wrap(reason, 6));
+        for ((tenants, ports), ends) in merge(flows) {
+            let _ = writeln!(text, "    {}", paint.faint(&wrap(&format!("{tenants}{ports}"), 4)));
+            ends.iter().for_each(|(from, to)| text.push_str(&arrow(from, to)));
+        }
         text.push('\n');
-        text += &self.drops(paint);
-        text += &self.summary(paint);
-        text
     }
+    text
+}
 
-    /// One line: observed equals expected, or each difference on a line of its own.
-    fn summary(&self, paint: Paint) -> String {
-        let total = self.verdicts.len();
-        let drops = self.verdicts.iter().filter(|checked| checked.observed == Said::Drop).count();
-        let mut text = String::new();
-        for checked in &self.verdicts {
-            let Some(difference) = checked.difference() else { continue };
-            let Record { from, to, to_ip, protocol, port, .. } = &checked.record;
-            let port = Port(protocol, *port);
-            let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", paint.red("differs:"));
-        }
-        let _ = match self.differences() {
-            0 => writeln!(
-                text,
-                "{} {total} packets sent, {} arrived, {drops} dropped: as the model says, each for the same reason",
-                paint.green("observed = expected:"),
-                total - drops
-            ),
-            differences => {
-                writeln!(text, "{} {differences} of {total}", paint.red("observed differs from expected:"))
-            }
-        };
-        text
+/// `a, b → c` on a line where that fits, or else on two.
+fn arrow(from: &[&str], to: &[&str]) -> String {
+    let (from, to) = (from.join(", "), to.join(", "));
+    let line = format!("      {from} → {to}\n");
+    if line.chars().count() <= WIDTH + 1 {
+        return line;
     }
+    format!("{}\n{}\n", wrap(&format!("      {from}"), 6), wrap(&format!("        → {to}"), 10))
+}
 
-    /// Each drop, under its reason: from whom to whom, which tenants they are, which ports.
-    fn drops(&self, paint: Paint) -> String {
-        let cells = cells(&self.verdicts);
-        let all: BTreeSet<&Port> = cells.values().flat_map(BTreeMap::keys).collect();
-        let mut reasons: BTreeMap<String, Flows<'_>> = BTreeMap::new();
-        for ((from, to), ports) in &cells {
-            for (reason, dropped) in reasons_of(ports) {
-                let whole = dropped.len() == all.len() && dropped.iter().all(|port| !port.ends_with(')'));
-                let ports = if whole { "every port".to_owned() } else { dropped.join(" ") };
-                let flows = reasons.entry(reason).or_default();
-                flows.entry((self.tenants_of(from, to), ports, *to)).or_default().insert(from);
-            }
-        }
-        let mut text = String::new();
-        for (reason, flows) in &reasons {
-            let _ = writeln!(text, "{} {reason}", paint.red("✗"));
-            for ((tenants, ports), ends) in merge(flows) {
-                for (from, to) in ends {
-                    let note = paint.faint(&format!("{ports}{tenants}"));
-                    let _ = writeln!(text, "    {} → {}  {note}", from.join(", "), to.join(", "));
-                }
-            }
-        }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text
-    }
-
-    /// ` (team-a → team-b)`, where either end has a tenant.
-    fn tenants_of(&self, from: &str, to: &str) -> String {
-        let tenant = |end: &str| match (self.tenants.get(end), end.parse::<IpAddr>()) {
-            (Some(tenant), _) => tenant.clone(),
-            (None, Ok(_)) => "outside".to_owned(),
-            (None, Err(_)) => "platform".to_owned(),
-        };
-        if self.tenants.is_empty() { String::new() } else { format!(" ({} → {})", tenant(from), tenant(to)) }
-    }
+/// `team-a → team-b, `, where the lab has tenants at all.
+fn tenants_of(report: &Report, from: &str, to: &str) -> String {
+    let tenant = |end: &str| match (report.tenants.get(end), end.parse::<IpAddr>()) {
+        (Some(tenant), _) => tenant.clone(),
+        (None, Ok(_)) => "outside".to_owned(),
+        (None, Err(_)) => "platform".to_owned(),
+    };
+    if report.tenants.is_empty() { String::new() } else { format!("{} → {}, ", tenant(from), tenant(to)) }
 }
 
 fn cells(verdicts: &[Checked]) -> Cells<'_> {
@@ -165,6 +166,7 @@ fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, paint: Paint) -> String {
     for number in 1..=ends.len() {
         let _ = write!(text, "{number:>cell$}  ");
     }
+    text.truncate(text.trim_end().len());
     text.push('\n');
     for (number, from) in (1..).zip(&ends) {
         let _ = write!(text, "{number:>digits$}  {from:<width$}  ");
@@ -176,6 +178,7 @@ fn grid(cells: &Cells<'_>, ports: &BTreeSet<&Port>, paint: Paint) -> String {
             let shown = if cells.contains_key(&(*from, *to)) { ports.len() } else { 1 };
             let _ = write!(text, "{}{marks}  ", " ".repeat(cell - shown));
         }
+        text.truncate(text.trim_end().len());
         text.push('\n');
     }
     text

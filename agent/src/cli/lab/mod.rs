@@ -1,5 +1,9 @@
 //! `bulkhead lab`: pods as network namespaces on this machine.
 
+mod listing;
+mod report;
+mod step;
+
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::IpAddr;
@@ -14,7 +18,8 @@ use policy::model::PodKey;
 
 use super::{Paint, SettingsArgs, print};
 use crate::ingest::{Manifests, ObjectId};
-use crate::lab::{self, Cni, Interrupt, Lab, LabName, UpOptions, tutorial};
+use crate::lab::tutorial::{self, Scene};
+use crate::lab::{self, Cni, Interrupt, Lab, LabName, UpOptions};
 
 /// Exit codes of shells for a command that is not there, and for one that cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -136,7 +141,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Down => Lab::down(&name)?,
         Command::Tutorial { folder, node } => {
             let steps = tutorial::steps(&folder)?;
-            let differences = tutorial::walk(&name, &steps, &node.options(), paint(), |text| print(text))?;
+            let differences = tutorial::walk(&name, &steps, &node.options(), |scene| {
+                print(match scene {
+                    Scene::Step(step, manifests) => step::introduction(step, manifests, paint()),
+                    Scene::Checked(report) => report::table(report, paint()),
+                })
+            })?;
             return Ok(agreement(differences));
         }
         Command::Run { up, check } => return try_out(&name, &up, &check),
@@ -175,7 +185,7 @@ fn exec(name: &LabName, pod: &PodKey, command: &[OsString]) -> Result<ExitCode> 
 fn list(name: &LabName, output: Output) -> Result<()> {
     let listing = Lab::open(name)?.list()?;
     match output {
-        Output::Table => print(listing.to_string()),
+        Output::Table => print(listing::table(&listing)),
         Output::Json => print_json(&listing),
     }
 }
@@ -186,7 +196,7 @@ fn check(lab: &Lab, args: &CheckArgs, interrupt: &Interrupt) -> Result<ExitCode>
     let report = lab.check(&args.ports, || interrupt.check())?;
     progress.finish_and_clear();
     match args.output {
-        Output::Table => print(report.table(paint()))?,
+        Output::Table => print(report::table(&report, paint()))?,
         Output::Json => print_json(&report)?,
     }
     Ok(agreement(report.differences()))
