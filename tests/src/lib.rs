@@ -4,6 +4,7 @@
 pub mod datapath;
 pub mod frames;
 pub mod host;
+pub mod lab;
 pub mod netns;
 pub mod oracle;
 pub mod random;

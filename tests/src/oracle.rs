@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use agent::ingest::{Assigned, Manifests};
 use anyhow::{Result, ensure};
 use flate2::read::GzDecoder;
 use policy::model::World;
@@ -77,9 +78,15 @@ impl Step {
     /// # Errors
     /// The manifests are refused.
     pub fn world(&self) -> Result<World> {
+        Ok(self.manifests()?.world(&Assigned::default())?.world)
+    }
+
+    /// # Errors
+    /// The manifests cannot be read.
+    pub fn manifests(&self) -> Result<Manifests> {
         let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-        std::fs::write(file.path(), self.manifests().to_string())?;
-        Ok(agent::ingest::load(&[file.path().to_owned()])?.world)
+        std::fs::write(file.path(), self.json().to_string())?;
+        Ok(Manifests::read(&[file.path().to_owned()])?)
     }
 
     /// All but a pod's to itself: nothing can block them.
@@ -91,7 +98,7 @@ impl Step {
     }
 
     /// As `kubectl get -o json` would show it.
-    fn manifests(&self) -> Value {
+    fn json(&self) -> Value {
         let namespaces = self.namespaces.iter().map(
             |(name, labels)| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
         );

@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use agent::ingest::{Manifests, ObjectId};
-use agent::lab::{Cni, Lab, LabName, UpOptions};
+use agent::ingest::ObjectId;
+use agent::lab::{Cni, Lab, UpOptions};
 use agent::net::NetNs;
 use policy::ask::{FlowPort, Said};
 use policy::model::PodKey;
+use tests::lab::{Tried, manifests};
 
 const WORLD: &str = r#"
 {apiVersion: v1, kind: Namespace, metadata: {name: blue, labels: {team: blue}}}
@@ -33,44 +34,9 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: b}}}], ports: [{port: 80}, {port: 7777, protocol: SCTP}]}]
 "#;
 
-/// A lab that is taken down when the test ends, however it ends.
-struct Tried(LabName);
-
-impl Tried {
-    fn new(name: &str) -> Self {
-        let name = LabName::from_str(&format!("test-{name}-{}", std::process::id())).expect("a lab's name");
-        Self(name)
-    }
-
-    fn up(&self, cni: Cni) -> Lab {
-        let external = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().expect("an address")).to_vec();
-        let options = UpOptions { cni, config: None, tenancy: None, external };
-        Lab::up(&self.0, manifests(WORLD), &options).expect("root, and a kernel that has what the lab needs")
-    }
-
-    /// What is left of it on the machine.
-    fn remains(&self) -> Vec<PathBuf> {
-        let mut remains = vec![self.0.folder(), self.0.lock(), self.0.pins().expect("pins").root().to_path_buf()];
-        let namespaces = self.0.namespaces().expect("the folder of namespaces");
-        remains.extend(namespaces.into_iter().map(|name| PathBuf::from("/run/netns").join(name)));
-        remains.retain(|path| path.exists());
-        remains
-    }
-}
-
-impl Drop for Tried {
-    fn drop(&mut self) {
-        if let Err(error) = Lab::down(&self.0) {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
-fn manifests(yaml: &str) -> Manifests {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("world.yaml");
-    std::fs::write(&file, yaml).expect("a file");
-    Manifests::read(&[file]).expect("manifests")
+fn up(tried: &Tried, cni: Cni) -> Lab {
+    let external = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().expect("an address")).to_vec();
+    tried.up(manifests(WORLD), &UpOptions { external, ..Tried::options(cni) })
 }
 
 /// Sends packets of all four kinds; how many were dropped.
@@ -94,7 +60,7 @@ fn inode(lab: &Lab, name: &str) -> u64 {
 
 fn lives_through_changes(name: &str, cni: Cni) {
     let tried = Tried::new(name);
-    let mut lab = tried.up(cni);
+    let mut lab = up(&tried, cni);
     let dropped = agrees(&lab);
     assert!(dropped > 0, "the policy drops something");
 
@@ -131,7 +97,7 @@ fn a_lab_in_bridge_form_lives_through_changes() {
 #[test]
 fn down_cleans_up_after_a_crash_and_twice() {
     let tried = Tried::new("crash");
-    drop(tried.up(Cni::Ptp));
+    drop(up(&tried, Cni::Ptp));
     std::fs::remove_dir_all(tried.0.folder()).expect("the state is lost");
     NetNs::delete_named(&tried.0.node()).expect("half of the namespaces are lost");
     Lab::down(&tried.0).expect("down");
@@ -143,7 +109,7 @@ fn down_cleans_up_after_a_crash_and_twice() {
 #[test]
 fn two_labs_stand_side_by_side() {
     let (one, other) = (Tried::new("one"), Tried::new("other"));
-    let (first, second) = (one.up(Cni::Ptp), other.up(Cni::Bridge));
+    let (first, second) = (up(&one, Cni::Ptp), up(&other, Cni::Bridge));
     let dropped = agrees(&first);
     first.remove().expect("down");
     assert_eq!(agrees(&second), dropped);
@@ -152,7 +118,7 @@ fn two_labs_stand_side_by_side() {
 #[test]
 fn bad_input_leaves_everything_as_it_was() {
     let tried = Tried::new("bad");
-    let mut lab = tried.up(Cni::Ptp);
+    let mut lab = up(&tried, Cni::Ptp);
     let dropped = agrees(&lab);
     let service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}";
     let error = lab.apply(manifests(service)).expect_err("Services are not judged yet");
@@ -160,7 +126,7 @@ fn bad_input_leaves_everything_as_it_was() {
     let taken = "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}, status: {podIP: 192.0.2.7}}";
     lab.apply(manifests(taken)).expect_err("the address belongs to the world");
     drop(lab);
-    let options = UpOptions { cni: Cni::Ptp, config: None, tenancy: None, external: Vec::new() };
+    let options = Tried::options(Cni::Ptp);
     let error = Lab::up(&tried.0, manifests(WORLD), &options).expect_err("a lab of that name is up");
     assert!(error.to_string().contains("lab down"), "{error}");
     assert_eq!(agrees(&Lab::open(&tried.0).expect("still up")), dropped);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Interrupt, Lab, LabName, Report, UpOptions};
+use super::{Interrupt, Lab, LabName, Report, UpOptions, need_root};
 use crate::ingest::Manifests;
 
 /// A folder of the tutorial, named like `1-deny-cross-namespace`, with a README.md that explains it.
@@ -54,13 +54,14 @@ pub fn steps(tutorial: &Path) -> Result<Vec<Step>> {
 /// Walks the steps in a lab of its own, which is removed at the end. Returns how many records differed from the model.
 ///
 /// # Errors
-/// A step cannot be applied or checked, or `tell` fails.
+/// The caller is not root, a step cannot be applied or checked, or `tell` fails.
 pub fn walk(
     name: &LabName,
     steps: &[Step],
     options: &UpOptions,
     mut tell: impl FnMut(Scene<'_>) -> Result<()>,
 ) -> Result<usize> {
+    need_root()?;
     let interrupt = Interrupt::catch()?;
     let (first, others) = steps.split_first().context("a tutorial without steps")?;
     let manifests = first.manifests()?;

@@ -50,10 +50,11 @@ fn summary(report: &Report, paint: Paint) -> String {
         let port = Port(protocol, *port);
         let _ = writeln!(text, "{} {from} → {to} ({to_ip}) {port}: {difference}", paint.red("differs:"));
     }
+    let reasons = if drops == 0 { "" } else { ", each for the expected reason" };
     let _ = match report.differences() {
         0 => writeln!(
             text,
-            "{} {total} packets sent, {} arrived, {drops} dropped, each for the expected reason",
+            "{} {total} packets sent, {} arrived, {drops} dropped{reasons}",
             paint.green("observed = expected:"),
             total - drops
         ),
