@@ -1,5 +1,7 @@
 //! The configuration file (CONTRACT.md §2): the same for the agent on a node, the lab and the questions.
 
+mod fields;
+
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -9,6 +11,8 @@ use policy::model::{Config, Isolation, TenantSource, UnknownEndpoints, Untenante
 use serde::{Deserialize, Deserializer, de};
 
 use crate::kernel::MapCapacities;
+
+pub use fields::{FIELDS, Field};
 
 /// A whole configuration; the defaults where there is no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,19 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, print};
+use super::{commands, print};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Whose script
     shell: Shell,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "bulkhead", &mut script);
+    clap_complete::generate(args.shell, &mut commands(), "bulkhead", &mut script);
     print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

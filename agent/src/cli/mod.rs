@@ -12,7 +12,7 @@ mod wrap;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use explain::text as explanation;
 pub use output::print;
@@ -41,6 +41,12 @@ enum Command {
     Completion(completion::Args),
     /// Pods as network namespaces on this machine, with real packets
     Lab(lab::Args),
+}
+
+/// Every command with its flags, as clap knows them.
+#[must_use]
+pub fn commands() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the process was started with.

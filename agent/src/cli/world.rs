@@ -12,8 +12,8 @@ use crate::ingest::{self, Loaded};
 /// `-f`, `--config` and `--tenancy`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WorldArgs {
-    /// Manifests: a file, a folder (read recursively for .yaml, .yml and .json) or `-`; may be repeated
-    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    /// Manifests: a file, a folder (read recursively for .yaml, .yml and .json) or -; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub settings: SettingsArgs,

@@ -1,5 +1,6 @@
 //! The compiled programs, the definitions of their maps, and the check of pinned maps against them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -39,6 +40,16 @@ pub struct MapCapacities {
 }
 
 impl MapCapacities {
+    /// Each setting, with the size that its maps have where it is left out.
+    ///
+    /// # Errors
+    /// The BPF object in this binary cannot be read.
+    pub fn defaults() -> Result<BTreeMap<&'static str, u32>> {
+        let unset = Self::default();
+        let maps = definitions(&unset)?;
+        Ok(maps.iter().filter_map(|map| Some((unset.setting(&map.name)?.0, map.entries()))).collect())
+    }
+
     /// The setting that decides the size of a map, and its value.
     pub(super) fn setting(&self, map: &str) -> Option<(&'static str, Option<u32>)> {
         let setting = match map {

@@ -48,9 +48,10 @@ enum Command {
     },
     /// Run a command in a pod's network
     Exec {
-        /// NAMESPACE/POD
+        /// Whose network: NAMESPACE/POD
         #[arg(value_parser = parse_pod)]
         pod: PodKey,
+        /// What to run, as this user and with these files
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
@@ -65,6 +66,7 @@ enum Command {
     Down,
     /// Walk through a folder of steps: apply, check and explain each
     Tutorial {
+        /// Folder with a folder for each step, taken in the order of their names
         #[arg(default_value = "examples/tutorial", value_name = "FOLDER")]
         folder: PathBuf,
         #[command(flatten)]
@@ -81,7 +83,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct FileArgs {
-    /// File, folder or - (standard input) with Kubernetes objects
+    /// Manifests: a file, a folder (read recursively for .yaml, .yml and .json) or -; may be repeated
     #[arg(short = 'f', long = "filename", required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
 }
@@ -102,14 +104,15 @@ struct NodeArgs {
     cni: Cni,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// An address outside the cluster that the lab's world owns
+    /// Address outside the cluster that the lab's world owns; may be repeated
     #[arg(long, value_name = "IP")]
     external: Vec<IpAddr>,
 }
 
 #[derive(Debug, clap::Args)]
 struct CheckArgs {
-    /// Which ports, like tcp/80, udp/53, sctp/7777, icmp; without it every port that somebody declares, and one more
+    /// Port to try: tcp/80, udp/53, sctp/7777, icmp; may be repeated [default: every port that a container declares or
+    /// a policy names, and one that none does]
     #[arg(long = "port", value_name = "PORT")]
     ports: Vec<FlowPort>,
     #[arg(short, long, default_value = "table")]
