@@ -1,4 +1,4 @@
-//! Frames, byte by byte. Lengths are filled in, checksums are not: no program looks at them.
+//! Frames, byte by byte. Lengths are filled in; of checksums only that of IPv4's header, which nodes look at.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -146,8 +146,17 @@ pub fn ipv4(header: &Ipv4, payload: &[u8]) -> Vec<u8> {
     packet.extend(header.source.octets());
     packet.extend(header.destination.octets());
     packet.extend(&header.options);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.extend(payload);
     packet
+}
+
+/// RFC 1071, over an even number of bytes.
+fn checksum(bytes: &[u8]) -> u16 {
+    let sum: u32 = bytes.chunks_exact(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded + (folded >> 16)) & 0xffff) as u16
 }
 
 /// # Panics

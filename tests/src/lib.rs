@@ -1,13 +1,16 @@
 //! What the tests on a real kernel share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+pub mod counters;
 pub mod datapath;
 pub mod frames;
 pub mod host;
+pub mod inside;
 pub mod lab;
 pub mod netns;
 pub mod oracle;
 pub mod random;
 pub mod scene;
 pub mod twin;
+pub mod wire;
 pub mod yaml;
