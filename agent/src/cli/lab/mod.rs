@@ -128,7 +128,7 @@ enum Output {
 pub fn run(args: Args) -> Result<ExitCode> {
     let Args { name, command } = args;
     match command {
-        Command::Up(args) => up(&name, &args).map(drop)?,
+        Command::Up(args) => up(&name, &args, &Interrupt::catch()?).map(drop)?,
         Command::Apply(FileArgs { files }) => {
             let manifests = Manifests::read(&files)?;
             let _progress = spinner("applying");
@@ -157,10 +157,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(name: &LabName, args: &UpArgs) -> Result<Lab> {
+/// A lab that is interrupted while it comes up is taken down again.
+fn up(name: &LabName, args: &UpArgs, interrupt: &Interrupt) -> Result<Lab> {
     let manifests = Manifests::read(&args.files.files)?;
     let _progress = spinner("bringing the lab up");
-    Lab::up(name, manifests, &args.node.options())
+    let lab = Lab::up(name, manifests, &args.node.options())?;
+    match interrupt.check() {
+        Ok(()) => Ok(lab),
+        Err(error) => lab.remove().and(Err(error)),
+    }
 }
 
 impl NodeArgs {
@@ -218,8 +223,8 @@ fn paint() -> Paint {
 /// Up, check, down; down whatever happens.
 fn try_out(name: &LabName, args: &UpArgs, checked: &CheckArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::catch()?;
-    let lab = up(name, args)?;
-    let answer = interrupt.check().and_then(|()| check(&lab, checked, &interrupt));
+    let lab = up(name, args, &interrupt)?;
+    let answer = check(&lab, checked, &interrupt);
     let removed = lab.remove();
     let answer = answer?;
     removed.map(|()| answer)
