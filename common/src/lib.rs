@@ -9,6 +9,7 @@
 //! to insist on: nothing in it can be undefined, whatever the bytes.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new variant must be thought about everywhere")]
 
 pub mod abi;
 pub mod decide;

@@ -220,6 +220,6 @@ pub fn foreign(tenant: TenantId, peer: Peer) -> Option<DropReason> {
                 Some(DropReason::TenantIsolation)
             }
         }
-        _ => None,
+        PeerKind::Pod | PeerKind::LocalPod | PeerKind::External | PeerKind::OwnNode | PeerKind::OtherNode => None,
     }
 }

@@ -44,10 +44,8 @@ pub(super) fn of<T: Tables>(
             (state.flags() & both, state.flags() & both, state.is(FlowState::BY_NODE))
         }
         (Role::Answers | Role::Continues, None) => {
-            let openers = match datagram.role {
-                Role::Answers => both & !own,
-                _ => by_ports(key, &context.tables.settings()),
-            };
+            let answers = matches!(datagram.role, Role::Answers);
+            let openers = if answers { both & !own } else { by_ports(key, &context.tables.settings()) };
             let adopting = is_alive(context.endpoint.adopt_until, context.now) && openers != both;
             (if adopting { openers } else { openers | own }, openers, by_node)
         }
