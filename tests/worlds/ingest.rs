@@ -40,7 +40,7 @@ fn the_tutorial_is_one_world_at_every_step() {
     for last in 1..=steps.len() {
         let loaded = load(&steps[..last]).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(loaded.world.pods.len(), 8);
-        assert_eq!(loaded.warnings, Vec::<String>::new());
+        assert_eq!(loaded.warnings, []);
         policies.push(loaded.world.network_policies.len());
     }
     assert_eq!(policies, [0, 2, 4, 6, 7, 9, 10]);
@@ -116,8 +116,33 @@ fn lists_json_other_kinds_and_services() {
 "#,
     );
     assert_eq!(loaded.other_kinds, 1);
-    assert_eq!(loaded.services, ["default/s"]);
+    let services: Vec<_> =
+        loaded.world.services.keys().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+    assert_eq!(services, ["default/s"]);
     assert!(loaded.world.pods.contains_key(&key("default", "p")));
+}
+
+#[test]
+fn a_service_leads_to_the_ports_of_its_pods() {
+    let world = world(
+        "
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {containers: [
+  {name: c, ports: [{name: http, containerPort: 8080}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: other, labels: {app: other}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [
+  {name: a, port: 80, targetPort: http}, {name: b, port: 53, protocol: UDP}, {name: c, port: 81, targetPort: none}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: elsewhere}, spec: {ports: [{port: 80}]}}
+",
+    );
+    let service = |name: &str| &world.services[&("default".to_owned(), name.to_owned())];
+    let pods = ["web", "other"].map(|name| &world.pods[&key("default", name)]);
+    assert_eq!(pods.map(|pod| service("web").selects(pod)), [true, false]);
+    assert_eq!(pods.map(|pod| service("elsewhere").selects(pod)), [false, false]);
+    let ports: Vec<_> = service("web").ports.iter().map(|port| port.on(pods[0])).collect();
+    assert_eq!(ports, [Some(8080), Some(53), None]);
 }
 
 #[test]

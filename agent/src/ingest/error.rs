@@ -22,7 +22,7 @@ impl Display for Place {
     }
 }
 
-/// One problem with one object or file.
+/// One problem with one object or file, or something odd about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestError {
     /// The file, or the place in it.

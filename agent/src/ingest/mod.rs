@@ -28,10 +28,7 @@ pub type Assigned = BTreeMap<PodKey, Vec<IpAddr>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub world: World,
-    /// A sentence each.
-    pub warnings: Vec<String>,
-    /// `NAMESPACE/NAME` of every Service: they are not judged yet.
-    pub services: Vec<String>,
+    pub warnings: Vec<IngestError>,
     /// How many documents were of kinds that are not read.
     pub other_kinds: usize,
 }

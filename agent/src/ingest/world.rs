@@ -61,8 +61,11 @@ impl<'a> Draft<'a> {
                 world.network_policies.extend(convert::network_policy(report).map(|policy| (key, policy)));
             }
             Kind::ClusterNetworkPolicy => report.error("", "is not judged yet, leave it out"),
-            Kind::Service => self.loaded.services.push(format!("{}/{name}", manifest.id.namespace)),
-            // Says where a Service leads, and Services are not judged yet.
+            Kind::Service => {
+                let key = (manifest.id.namespace.clone(), name);
+                world.services.extend(convert::service(report).map(|service| (key, service)));
+            }
+            // Says where a Service without selector leads, and Services are not judged yet.
             Kind::EndpointSlice => {}
             Kind::Pod => {
                 let pod = convert::pod(report);

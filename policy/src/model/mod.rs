@@ -5,6 +5,7 @@ mod config;
 mod network_policy;
 mod objects;
 mod selector;
+mod service;
 pub mod tenants;
 mod world;
 
@@ -12,4 +13,5 @@ pub use config::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
 pub use selector::{Labels, Operator, Requirement, Selector};
+pub use service::{Service, ServicePort, TargetPort};
 pub use world::{ObjectRef, RuleIndex, World};

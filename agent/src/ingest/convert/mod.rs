@@ -4,6 +4,7 @@ mod cluster;
 mod network_policy;
 mod pod;
 mod selector;
+mod service;
 
 use std::fmt::Display;
 
@@ -17,6 +18,7 @@ use super::{IngestError, check};
 pub(super) use cluster::{implied_namespace, namespace, node, tenant};
 pub(super) use network_policy::network_policy;
 pub(super) use pod::{ended, pod, workload};
+pub(super) use service::service;
 
 /// What to do about fields that the kind does not have.
 #[derive(Clone, Copy, PartialEq)]
@@ -32,11 +34,11 @@ pub(super) enum Unknown {
 pub(super) struct Report<'a> {
     manifest: &'a Manifest,
     errors: &'a mut Vec<IngestError>,
-    warnings: &'a mut Vec<String>,
+    warnings: &'a mut Vec<IngestError>,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(manifest: &'a Manifest, errors: &'a mut Vec<IngestError>, warnings: &'a mut Vec<String>) -> Self {
+    pub fn new(manifest: &'a Manifest, errors: &'a mut Vec<IngestError>, warnings: &'a mut Vec<IngestError>) -> Self {
         Self { manifest, errors, warnings }
     }
 
@@ -54,7 +56,7 @@ impl<'a> Report<'a> {
     }
 
     pub fn warn(&mut self, field: impl Display, problem: impl Into<String>) {
-        let warning = self.problem(field, problem).to_string();
+        let warning = self.problem(field, problem);
         self.warnings.push(warning);
     }
 
