@@ -3,7 +3,7 @@
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
 use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
-use common::decide::{Seen, Verdict};
+use common::decide::{Outcome, Seen, Verdict};
 
 use crate::maps::{BUDGET, COUNTER, DROPS, EVENTS, FORWARDED, SETTINGS};
 
@@ -22,26 +22,20 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
         add(FORWARDED.get_ptr_mut(direction as u32), length);
     }
     match (outcome.verdict, outcome.audited) {
-        (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, 0),
-        (Verdict::Allow(_), Some(reason)) => tell(direction, context, seen, reason, 1),
+        (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, false),
+        (Verdict::Allow(_), Some(reason)) => tell(direction, context, seen, reason, true),
         (Verdict::Allow(_), None) => {}
     }
 }
 
 #[inline(always)]
-fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason, audited: u8) {
-    let key = DropKey {
-        source: seen.outcome.source_tenant,
-        destination: seen.outcome.destination_tenant,
-        direction: direction as u8,
-        reason: reason as u8,
-        audited,
-        _zero: 0,
-    };
+fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason, audited: bool) {
+    let Outcome { source_tenant, destination_tenant, .. } = seen.outcome;
+    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, audited);
     let length = context.len();
     match DROPS.get_ptr_mut(&key) {
         Some(traffic) => add(Some(traffic), length),
-        None => first_drop(&key, direction, length),
+        None => first_drop(&key, DropKey::overflow(direction, reason, audited), length),
     }
     // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
     debug!(
@@ -57,13 +51,13 @@ fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReas
 
 /// The first drop of its kind on this CPU. Another CPU may have made the row in between: then it is counted there.
 #[inline(always)]
-fn first_drop(key: &DropKey, direction: Direction, length: u32) {
+fn first_drop(key: &DropKey, overflow: DropKey, length: u32) {
     /// Only where the row is not there yet.
     const BPF_NOEXIST: u64 = 1;
     let made = DROPS.insert(key, &Traffic { packets: 1, bytes: u64::from(length) }, BPF_NOEXIST);
     if made.is_err() {
         let row = DROPS.get_ptr_mut(key);
-        let row = row.or_else(|| DROPS.get_ptr_mut(DropKey::overflow(direction, key.reason, key.audited)));
+        let row = row.or_else(|| DROPS.get_ptr_mut(overflow));
         add(row, length);
     }
 }
@@ -104,7 +98,7 @@ fn has_budget(time: u64) -> bool {
 }
 
 #[inline(always)]
-fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: u8) {
+fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: bool) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
     let Seen { time, frame, datagram, outcome } = seen;
     entry.write(Event {
@@ -116,14 +110,14 @@ fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audi
         source_tenant: outcome.source_tenant,
         destination_tenant: outcome.destination_tenant,
         length,
-        source_mac: frame.source_mac,
+        source_mac: frame.source_mac.octets(),
         source_port: datagram.source_port,
         destination_port: datagram.destination_port,
         ether_type: frame.ether_type,
         protocol: datagram.protocol,
         direction: direction as u8,
         reason: reason as u8,
-        audited,
+        audited: u8::from(audited),
         _zero: [0; 4],
     });
     entry.submit(0);

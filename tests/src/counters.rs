@@ -72,10 +72,9 @@ impl Counters {
     fn all(&self) -> Counted {
         let mut counted = Counted::new();
         for (key, traffic) in self.maps.drops().expect("drops") {
-            assert_eq!(key.audited, 0, "nothing audits here");
-            let direction = if key.direction == 0 { Direction::Egress } else { Direction::Ingress };
-            let reason = DropReason::from_number(key.reason).expect("a reason");
-            *counted.entry((direction, reason)).or_default() += traffic.packets;
+            assert!(!key.is_audited(), "nothing audits here");
+            let reason = key.reason().expect("a reason");
+            *counted.entry((key.direction(), reason)).or_default() += traffic.packets;
         }
         counted
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent::events::EventReader;
 use agent::kernel::{Attachment, Datapath, Frame};
-use common::abi::{Direction, DropKey, DropReason};
+use common::abi::{Direction, DropReason};
 use tests::datapath::{ENDPOINT, MAC, POD, TENANT, TestNode};
 
 const TC_ACT_UNSPEC: i32 = -1;
@@ -49,9 +49,8 @@ fn a_dropped_packet_is_told_and_counted() {
 
     let drops = datapath.maps.drops().expect("drops");
     let [(key, traffic)] = drops.as_slice() else { panic!("one row: {drops:?}") };
-    let DropKey { source, direction, reason, audited, .. } = *key;
-    assert_eq!((direction, reason, audited), (Direction::Egress as u8, DropReason::SpoofedSource as u8, 0));
-    assert_eq!(source, TENANT);
+    assert_eq!((key.direction(), key.reason()), (Direction::Egress, Some(DropReason::SpoofedSource)));
+    assert_eq!((key.source, key.is_audited()), (TENANT, false));
     assert_eq!((traffic.packets, traffic.bytes), (1, 42));
 }
 

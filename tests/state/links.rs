@@ -48,7 +48,7 @@ fn broadcast(node: &TestNode) {
 }
 
 fn is_not_ready((key, _): &(DropKey, Traffic)) -> bool {
-    key.reason == DropReason::NotReady as u8
+    key.reason() == Some(DropReason::NotReady)
 }
 
 #[test]

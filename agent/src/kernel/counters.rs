@@ -93,8 +93,8 @@ impl Maps {
             PerCpuValues::try_from(vec![Traffic::default(); cpus]).context("cannot count the CPUs")
         };
         for direction in Direction::ALL {
-            for (reason, audited) in DropReason::ALL.iter().flat_map(|&reason| [(reason, 0), (reason, 1)]) {
-                let key = DropKey::overflow(direction, reason as u8, audited);
+            for (reason, audited) in DropReason::ALL.iter().flat_map(|&reason| [(reason, false), (reason, true)]) {
+                let key = DropKey::overflow(direction, reason, audited);
                 match self.drops.insert(key, nothing()?, NO_OVERWRITE) {
                     Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
                     inserted => inserted.context("cannot write the map DROPS")?,

@@ -1,6 +1,6 @@
 //! Counters: per CPU, exact, read at scrape.
 
-use super::{Direction, TenantId};
+use super::{Direction, DropReason, TenantId};
 
 /// Key of the `DROPS` map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,33 +9,50 @@ pub struct DropKey {
     /// The tenant of the packet's source.
     pub source: TenantId,
     pub destination: TenantId,
-    /// A [`Direction`].
-    pub direction: u8,
-    /// A [`super::DropReason`].
-    pub reason: u8,
-    /// 1: tenancy in audit mode would have dropped it; it passed.
-    pub audited: u8,
-    pub _zero: u8,
+    /// bits 0–7 a [`super::DropReason`], 8 [`Direction`], 16 set where it passed because tenancy in audit mode only
+    /// would have dropped it. One word, because the kernel hashes words: bytes that were just written one by one are
+    /// read as one only after all of them have left the store buffer.
+    what: u32,
 }
 
-super::layout!(DropKey, 12;
-    source @ 0 => TenantId, destination @ 4 => TenantId, direction @ 8 => u8, reason @ 9 => u8, audited @ 10 => u8,
-    _zero @ 11 => u8);
+super::layout!(DropKey, 12; source @ 0 => TenantId, destination @ 4 => TenantId, what @ 8 => u32);
 
 impl DropKey {
     /// Both tenants of the row that takes what the map has no room for (it exists from the start).
     pub const OVERFLOW: TenantId = TenantId(TenantId::MAX);
 
     #[must_use]
-    pub const fn overflow(direction: Direction, reason: u8, audited: u8) -> Self {
-        Self {
-            source: Self::OVERFLOW,
-            destination: Self::OVERFLOW,
-            direction: direction as u8,
-            reason,
-            audited,
-            _zero: 0,
-        }
+    #[inline(always)]
+    pub const fn new(
+        source: TenantId,
+        destination: TenantId,
+        direction: Direction,
+        reason: DropReason,
+        audited: bool,
+    ) -> Self {
+        Self { source, destination, what: reason as u32 | (direction as u32) << 8 | (audited as u32) << 16 }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn overflow(direction: Direction, reason: DropReason, audited: bool) -> Self {
+        Self::new(Self::OVERFLOW, Self::OVERFLOW, direction, reason, audited)
+    }
+
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        if self.what >> 8 & 1 == 0 { Direction::Egress } else { Direction::Ingress }
+    }
+
+    /// `None` for a number that is no reason's: the map of another version.
+    #[must_use]
+    pub const fn reason(self) -> Option<DropReason> {
+        DropReason::from_number(self.what as u8)
+    }
+
+    #[must_use]
+    pub const fn is_audited(self) -> bool {
+        self.what >> 16 & 1 != 0
     }
 }
 

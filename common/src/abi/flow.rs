@@ -17,24 +17,55 @@ pub const fn ticks(time: u64) -> Ticks {
 pub const SECOND: Ticks = 8;
 
 /// A flow as one endpoint sees it: both directions at one veth share it, no two veths do.
+///
+/// Made of words, as the kernel hashes it: a word whose bytes were written one by one is slow to read as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct FlowKey {
     pub endpoint: u32,
-    /// Host byte order, as are all ports here. For ICMP echo the identifier.
-    pub local_port: u16,
-    /// For ICMP echo 1 where the local end asks, 0 where it is asked.
-    pub remote_port: u16,
+    /// bits 0–15 the local port, 16–31 the remote one.
+    ports: u32,
     pub remote: Address,
-    pub protocol: u8,
-    /// Index of the local address: 0 IPv4, 1 IPv6, 2 IPv6 link-local.
-    pub local: u8,
-    pub _zero: u16,
+    /// bits 0–7 protocol, 8–15 index of the local address.
+    kind: u32,
 }
 
-super::layout!(FlowKey, 28;
-    endpoint @ 0 => u32, local_port @ 4 => u16, remote_port @ 6 => u16, remote @ 8 => Address,
-    protocol @ 24 => u8, local @ 25 => u8, _zero @ 26 => u16);
+super::layout!(FlowKey, 28; endpoint @ 0 => u32, ports @ 4 => u32, remote @ 8 => Address, kind @ 24 => u32);
+
+impl FlowKey {
+    /// Ports in host byte order, as are all here. For ICMP echo the local one is the identifier, the remote one 1
+    /// where the local end asks and 0 where it is asked. `local` is the index of the local address: 0 IPv4, 1 IPv6,
+    /// 2 IPv6 link-local.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(
+        endpoint: u32,
+        protocol: u8,
+        (local, local_port): (u8, u16),
+        (remote, remote_port): (Address, u16),
+    ) -> Self {
+        let ports = local_port as u32 | (remote_port as u32) << 16;
+        Self { endpoint, ports, remote, kind: protocol as u32 | (local as u32) << 8 }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn local_port(&self) -> u16 {
+        self.ports as u16
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn remote_port(&self) -> u16 {
+        (self.ports >> 16) as u16
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        self.kind as u8
+    }
+}
 
 /// An allowed flow, or the tombstone of one that was cut.
 ///

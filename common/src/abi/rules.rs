@@ -32,7 +32,8 @@ impl RuleKey {
     }
 }
 
-/// A run of [`PortRow`]s in the `PORT` map, as one word: bits 0–31 first row, 32–63 number of rows.
+/// A run of [`PortRow`]s in the `PORT` map, as one word: bits 0–31 first row, 32–55 number of rows, 56–63 how often
+/// that many can be halved (the binary logarithm, rounded down).
 ///
 /// No rows at all means that nothing restricts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,7 +50,8 @@ impl ProgramRef {
 
     #[must_use]
     pub const fn new(first: u32, rows: u32) -> Self {
-        Self(first as u64 | (rows as u64) << 32)
+        let halvings = if rows == 0 { 0 } else { rows.ilog2() };
+        Self(first as u64 | (rows as u64) << 32 | (halvings as u64) << 56)
     }
 
     #[must_use]
@@ -61,7 +63,14 @@ impl ProgramRef {
     #[must_use]
     #[inline(always)]
     pub const fn rows(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0 >> 32) as u32 & 0x00ff_ffff
+    }
+
+    /// At most 12, which the verifier has to know.
+    #[must_use]
+    #[inline(always)]
+    pub const fn halvings(self) -> u32 {
+        (self.0 >> 56) as u32 & 15
     }
 }
 

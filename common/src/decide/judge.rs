@@ -126,31 +126,39 @@ impl Said {
 
 /// The first row of a program that ends at or after `port`.
 ///
-/// Counts the rows that end before it, in steps of falling powers of two and without a branch on what it reads:
-/// a verifier that follows both sides of every comparison would not come to an end.
+/// The first or the last so many rows, whichever hold it, of a number that is a power of two; then a quarter of
+/// those, again and again: three reads that do not wait for each other take hardly longer than one. No branch
+/// depends on what is read: a verifier that follows both sides of every comparison would not come to an end, and
+/// the processor would guess every second one wrong.
 #[inline(never)]
 fn search<R: Rules>(rules: &R, program: ProgramRef, port: PortKey) -> Option<&PortRow> {
-    let last = program.rows().checked_sub(1)?;
-    if last == 0 {
-        return rules.port_row(program.first());
+    let rows = program.rows();
+    if rows == 0 {
+        return None;
     }
-    let mut before = 0;
-    let mut step = ProgramRef::MAX_ROWS / 2;
-    while step != 0 {
-        let next = before + step;
-        // All ones while there are that many rows: the first row stands in for one that is not there.
-        let there = !negative(last.wrapping_sub(next));
-        let row = rules.port_row(program.first() + ((next - 1) & there))?;
-        before += step & there & negative(row.last.wrapping_sub(port.0));
-        step /= 2;
+    let halvings = program.halvings();
+    let run = 1 << halvings;
+    let mut at = program.first();
+    // All of `width` where the row before `at + distance` ends before the port. Masked, not compared, or the compiler
+    // would make a branch of it.
+    let skip = |at: u32, distance: u32, width: u32| {
+        let row = rules.port_row(at.wrapping_add(distance).wrapping_sub(1))?;
+        Some((u64::from(row.last).wrapping_sub(u64::from(port.0)) >> 32) as u32 & width)
+    };
+    if rows != run {
+        at = at.wrapping_add(core::hint::black_box(skip(at, run, rows.wrapping_sub(run))?));
     }
-    rules.port_row(program.first() + before)
-}
-
-/// All ones for a difference below zero, of numbers below 2^31. The compiler, too, would make a branch of it.
-#[inline(always)]
-fn negative(difference: u32) -> u32 {
-    core::hint::black_box(((difference as i32) >> 31) as u32)
+    let mut halved = halvings & 1;
+    if halved != 0 {
+        at = at.wrapping_add(skip(at, run >> 1, run >> 1)?);
+    }
+    while halved < halvings {
+        halved += 2;
+        let quarter = run >> halved;
+        let quarters = skip(at, quarter, quarter)? + skip(at, 2 * quarter, quarter)? + skip(at, 3 * quarter, quarter)?;
+        at = at.wrapping_add(quarters);
+    }
+    rules.port_row(at)
 }
 
 /// The order of judgement, given what the rules say.

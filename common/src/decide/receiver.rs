@@ -10,7 +10,7 @@ pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), Drop
     if frame.ether_type == 0 {
         return Err(DropReason::Malformed);
     }
-    if frame.is_group() || frame.destination_mac == endpoint.mac { Ok(()) } else { Err(DropReason::WrongDestination) }
+    if frame.is_group() || frame.destination_mac.is(&endpoint.mac) { Ok(()) } else { Err(DropReason::WrongDestination) }
 }
 
 /// Neighbour discovery has been held to its sender at the sender's own veth.

@@ -18,7 +18,7 @@ pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), Drop
     if frame.ether_type == 0 {
         return Err(DropReason::Malformed);
     }
-    if frame.source_mac != endpoint.mac {
+    if !frame.source_mac.is(&endpoint.mac) {
         return Err(DropReason::SpoofedSource);
     }
     if !frame.is_arp() {

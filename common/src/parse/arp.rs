@@ -1,6 +1,6 @@
 //! ARP for IPv4 over Ethernet (RFC 826).
 
-use super::{Packet, mac};
+use super::{Mac, Packet};
 use crate::abi::DropReason;
 
 /// Hardware type 1, protocol 0x0800, address lengths 6 and 4.
@@ -25,6 +25,6 @@ impl Arp {
             return Err(DropReason::Malformed);
         }
         let ([i, j], [k, l]) = (ip_high.to_ne_bytes(), ip_low.to_ne_bytes());
-        Ok(Self { sender_mac: mac([a, b, c]), sender_ip: [i, j, k, l] })
+        Ok(Self { sender_mac: Mac([a, b, c]).octets(), sender_ip: [i, j, k, l] })
     }
 }

@@ -1,6 +1,6 @@
 //! The Ethernet header, and which parser comes next.
 
-use super::{Arp, Datagram, Packet, ipv4, ipv6, mac};
+use super::{Arp, Datagram, Mac, Packet, ipv4, ipv6};
 use crate::abi::DropReason;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -11,8 +11,8 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Frame {
-    pub source_mac: [u8; 6],
-    pub destination_mac: [u8; 6],
+    pub source_mac: Mac,
+    pub destination_mac: Mac,
     /// Host byte order; 0 until the frame is known to have one.
     pub ether_type: u16,
     /// Who an ARP packet claims to come from. The datagram is empty then.
@@ -21,8 +21,8 @@ pub struct Frame {
 
 impl Frame {
     pub const EMPTY: Self = Self {
-        source_mac: [0; 6],
-        destination_mac: [0; 6],
+        source_mac: Mac([0; 3]),
+        destination_mac: Mac([0; 3]),
         ether_type: 0,
         arp: Arp { sender_mac: [0; 6], sender_ip: [0; 4] },
     };
@@ -37,7 +37,7 @@ impl Frame {
     #[must_use]
     #[inline(always)]
     pub const fn is_group(&self) -> bool {
-        self.destination_mac[0] & 1 != 0
+        self.destination_mac.is_group()
     }
 }
 
@@ -51,8 +51,8 @@ impl Frame {
 #[inline(never)]
 pub fn parse<P: Packet>(packet: &P, frame: &mut Frame, datagram: &mut Datagram) -> Result<(), DropReason> {
     let Some([a, b, c, d, e, f, ether_type]) = packet.halves::<0, 7>() else { return Err(DropReason::Malformed) };
-    frame.destination_mac = mac([a, b, c]);
-    frame.source_mac = mac([d, e, f]);
+    frame.destination_mac = Mac([a, b, c]);
+    frame.source_mac = Mac([d, e, f]);
     frame.ether_type = u16::from_be(ether_type);
     if packet.has_vlan_tag() {
         return Err(DropReason::UnsupportedProtocol);

@@ -51,13 +51,37 @@ const fn be16(word: u32) -> (u16, u16) {
     (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
 
-/// A MAC address from its three halves.
-#[inline(always)]
-const fn mac(halves: [u16; 3]) -> [u8; 6] {
-    let [a, b] = halves[0].to_ne_bytes();
-    let [c, d] = halves[1].to_ne_bytes();
-    let [e, f] = halves[2].to_ne_bytes();
-    [a, b, c, d, e, f]
+/// A MAC address, two bytes at a time as they lie in memory: read, kept and compared in three steps and not in six.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Mac(pub [u16; 3]);
+
+impl Mac {
+    #[must_use]
+    #[inline(always)]
+    pub const fn octets(self) -> [u8; 6] {
+        let [a, b] = self.0[0].to_ne_bytes();
+        let [c, d] = self.0[1].to_ne_bytes();
+        let [e, f] = self.0[2].to_ne_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    /// True for these octets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is(self, octets: &[u8; 6]) -> bool {
+        let [a, b, c, d, e, f] = *octets;
+        self.0[0] == u16::from_ne_bytes([a, b])
+            && self.0[1] == u16::from_ne_bytes([c, d])
+            && self.0[2] == u16::from_ne_bytes([e, f])
+    }
+
+    /// The address of a group of receivers, or of all.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_group(self) -> bool {
+        self.0[0] & u16::from_be(0x100) != 0
+    }
 }
 
 /// Length of the Ethernet header.

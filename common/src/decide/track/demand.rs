@@ -59,7 +59,7 @@ pub(super) fn of<T: Tables>(
 #[inline(always)]
 fn by_ports(key: &FlowKey, settings: &Settings) -> u64 {
     let ephemeral = |port: u16| port >= settings.ephemeral_first && port <= settings.ephemeral_last;
-    match (ephemeral(key.local_port), ephemeral(key.remote_port)) {
+    match (ephemeral(key.local_port()), ephemeral(key.remote_port())) {
         (true, false) => FlowState::BY_POD,
         (false, true) => FlowState::BY_PEER,
         _ => FlowState::BY_POD | FlowState::BY_PEER,

@@ -58,15 +58,9 @@ fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
     // Echo: a request's destination port is 1, and the end that asks has a flow of its own, so that a request
     // never passes as the answer to one that went the other way.
     let asks = (tuple.destination_port == 1) == matches!(direction, Direction::Egress);
-    FlowKey {
-        endpoint: endpoint.id,
-        local_port: if icmp { tuple.source_port } else { local_port },
-        remote_port: if icmp { u16::from(asks) } else { remote_port },
-        remote,
-        protocol: tuple.protocol,
-        local: local_index(&local),
-        _zero: 0,
-    }
+    let local_port = if icmp { tuple.source_port } else { local_port };
+    let remote_port = if icmp { u16::from(asks) } else { remote_port };
+    FlowKey::new(endpoint.id, tuple.protocol, (local_index(&local), local_port), (remote, remote_port))
 }
 
 /// Which of the endpoint's addresses the flow is with.

@@ -153,12 +153,12 @@ const fn opener(direction: Direction) -> u64 {
 /// The port that a flow opened in this direction goes to.
 #[inline(always)]
 fn port_of(direction: Direction, key: &FlowKey) -> PortKey {
-    let port = match (key.protocol, direction) {
-        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Egress) => key.remote_port,
-        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Ingress) => key.local_port,
+    let port = match (key.protocol(), direction) {
+        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Egress) => key.remote_port(),
+        (protocol::TCP | protocol::UDP | protocol::SCTP, Direction::Ingress) => key.local_port(),
         _ => 0,
     };
-    PortKey::new(key.protocol, port)
+    PortKey::new(key.protocol(), port)
 }
 
 /// Turns a judgement into a verdict on the packet and its flow.
