@@ -83,7 +83,7 @@ fn observed(lab: &Lab) -> Vec<(String, String, Said)> {
     let report = lab.check(&[port], || Ok(())).expect("packets can be sent");
     assert_eq!(report.differences(), 0);
     let records = report.verdicts.iter().filter(|checked| checked.record.from_ip.is_ipv4());
-    records.map(|checked| (checked.record.from.clone(), checked.record.to.clone(), checked.observed)).collect()
+    records.map(|checked| (checked.record.from.to_string(), checked.record.to.to_string(), checked.observed)).collect()
 }
 
 fn flow(from: &str, to: &str, said: Said) -> (String, String, Said) {

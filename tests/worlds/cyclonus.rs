@@ -28,11 +28,9 @@ fn compare(step: &Step) -> Result<usize> {
     let engine = Engine::new(&world, &config)?;
     let ports = ports(step)?;
     let matrix = engine.matrix(&MatrixQuery { ports, ..MatrixQuery::default() })?;
-    let judged: BTreeMap<(&str, &str, String), &Record> = matrix
-        .verdicts
-        .iter()
-        .map(|record| ((record.from.as_str(), record.to.as_str(), port_name(record)), record))
-        .collect();
+    let records: Vec<Record> = matrix.records().collect();
+    let judged: BTreeMap<(&str, &str, String), &Record> =
+        records.iter().map(|record| ((&*record.from, &*record.to, port_name(record)), record)).collect();
     let mut verdicts = 0;
     for probe in step.probes() {
         let record = judged

@@ -1,15 +1,13 @@
 //! `bulkhead explain`: why a flow passes or not, step by step, before it has happened.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::ValueEnum;
 use policy::ask::{DirectionRecord, End, Explanation, FlowPort, Outcome, Record, Said, Step};
 
-use super::table::Paint;
-use super::{WorldArgs, print};
+use super::{Paint, WorldArgs, print};
 
 /// Exit code for a flow that drops.
 const DROPPED: u8 = 1;
@@ -43,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let port = args.port.unwrap_or_else(|| engine.usual_port(&args.to));
     let explanation = engine.explain(&args.from, &args.to, port)?;
     match args.output {
-        Output::Text => print(text(&explanation, Paint::new(std::io::stdout().is_terminal()))),
+        Output::Text => print(text(&explanation, Paint::for_stdout())),
         Output::Json => {
             let json = serde_json::to_string_pretty(&explanation).context("cannot write the explanation as JSON")?;
             print(json + "\n")

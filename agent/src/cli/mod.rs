@@ -5,8 +5,8 @@ mod explain;
 mod lab;
 mod matrix;
 mod output;
+mod paint;
 mod settings;
-mod table;
 mod world;
 mod wrap;
 
@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use explain::text as explanation;
-pub use output::print;
+pub use output::{print, print_json};
+pub use paint::Paint;
 pub use settings::SettingsArgs;
-pub use table::{Paint, summary, table, wide};
 pub use world::{Subject, WorldArgs, tell};
 
 /// Exit code for whatever kept a command from answering.

@@ -43,6 +43,15 @@ impl WorldArgs {
 }
 
 impl Subject {
+    /// # Errors
+    /// The world has no such namespace.
+    pub fn require_namespace(&self, name: &str) -> anyhow::Result<()> {
+        if !self.loaded.world.namespaces.contains_key(name) {
+            bail!("there is no namespace {name}, name one of those in the manifests");
+        }
+        Ok(())
+    }
+
     /// Compiles the world; what is odd about its tenants is told on standard error.
     ///
     /// # Errors

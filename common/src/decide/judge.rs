@@ -8,7 +8,7 @@ use crate::abi::{
 
 /// What happens to a packet, and why.
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, u8)]
 pub enum Verdict {
     Allow(AllowReason),

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use common::abi::Peer;
 
 use crate::model::PodKey;
 
@@ -57,15 +60,17 @@ impl FromStr for End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
     /// As people read it.
-    pub name: String,
+    pub name: Arc<str>,
     pub address: IpAddr,
     pub(super) role: Role,
+    /// What the address is to policy, but to the node that has it.
+    pub(super) peer: Peer,
 }
 
 /// Who answers for an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A pod with an interface of its own, on that node.
+    /// A pod with an interface of its own, on that node. Its slot among the engine's endpoints.
     Pod {
         key: PodKey,
         node: String,

@@ -1,28 +1,28 @@
-//! A world compiled for all of its pods, node by node, ready to be asked.
+//! A world compiled for all of its pods, ready to be asked.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use common::abi::{AllowReason, Direction, DropReason, Peer, PeerKind, Profile, TenantId};
+use common::abi::{Direction, DropReason, Peer, PeerKind, Profile, TenantId};
 use common::decide::{Judgement, Question, Verdict, judge};
 
 use super::end::{End, Party, Role};
+use super::lookup::Lookup;
 use super::port::FlowPort;
-use super::record::{DirectionRecord, Record, Said};
+use super::record::{Answer, DirectionRecord, Record, Said};
 use crate::compile::{Binding, CompileError, Compiled, Ids, Input, NodeView, compile};
 use crate::model::tenants::Finding;
 use crate::model::{Config, ObjectRef, Pod, PodKey, World};
 
-/// A reason in [`DirectionRecord`] beside the closed list: the end has no judgement of its own.
-const NOT_JUDGED: &str = "not_judged";
-
-/// Every pod of a world is judged as its own node would.
+/// Every pod of a world is judged as its own node would. The world is compiled once, for a node that has every pod and
+/// no address: what a pod's own node is to it, it is asked for by name.
 #[derive(Debug)]
 pub struct Engine<'a> {
     pub(super) world: &'a World,
-    nodes: BTreeMap<&'a str, Compiled>,
-    /// The slot of each pod on its node.
+    compiled: Compiled,
+    lookup: Lookup,
     slots: BTreeMap<&'a PodKey, u32>,
 }
 
@@ -76,57 +76,32 @@ pub(super) struct Judged<'e> {
 }
 
 impl<'a> Engine<'a> {
-    /// Compiles the world once for each node.
+    /// Compiles the world.
     ///
     /// # Errors
     /// Where the compiler's numbers do not suffice.
     pub fn new(world: &'a World, config: &Config) -> Result<Self, CompileError> {
-        let mut engine = Self { world, nodes: BTreeMap::new(), slots: BTreeMap::new() };
-        let mut pods: BTreeMap<&str, Vec<(&PodKey, &Pod)>> =
-            world.nodes.keys().map(|name| (name.as_str(), Vec::new())).collect();
-        for (key, pod) in world.pods.iter().filter(|(_, pod)| !pod.host_network) {
-            pods.entry(&pod.node).or_default().push((key, pod));
-        }
-        for (node, pods) in pods {
-            let view = engine.bind(node, &pods);
-            let input = Input { world, config, node: &view };
-            engine.nodes.insert(node, compile(&input, &Ids::default(), None)?);
-        }
-        Ok(engine)
-    }
-
-    /// What the node would find: an interface for each of its pods. Numbers of interfaces start at 1.
-    fn bind(&mut self, node: &str, pods: &[(&'a PodKey, &'a Pod)]) -> NodeView {
-        let mut view = NodeView { name: node.to_owned(), ..NodeView::default() };
-        for ((key, pod), slot) in pods.iter().zip(0..) {
-            self.slots.insert(key, slot);
-            view.endpoints.push(Binding {
-                slot,
-                id: slot + 1,
-                ifindex: slot + 1,
-                mac: [0; 6],
-                addresses: pod.addresses.clone(),
-                pod: Some((*key).clone()),
-                adopt_until: 0,
-                router: false,
-            });
-        }
-        view
+        let pods = world.pods.iter().filter(|(_, pod)| !pod.host_network);
+        let slots: BTreeMap<&PodKey, u32> = pods.map(|(key, _)| key).zip(0..).collect();
+        let node =
+            NodeView { endpoints: slots.iter().map(|(key, slot)| bind(key, *slot)).collect(), ..NodeView::default() };
+        let compiled = compile(&Input { world, config, node: &node }, &Ids::default(), None)?;
+        let lookup = Lookup::of(&compiled.desired.tables);
+        Ok(Self { world, compiled, lookup, slots })
     }
 
     /// What somebody should look at in the marks of tenancy.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
-        self.nodes.values().next().map_or(&[], |compiled| &compiled.findings)
+        &self.compiled.findings
     }
 
     /// The name of the tenant that a party's pod belongs to; `None` for the platform and for what is no pod.
     #[must_use]
     pub fn tenant(&self, party: &Party) -> Option<&str> {
-        let Role::Pod { node, slot, .. } = &party.role else { return None };
-        let compiled = self.nodes.get(node.as_str())?;
-        let profile = compiled.desired.tables.profile_of(*slot)?;
-        compiled.desired.provenance.tenants.get(&profile.tenant).map(String::as_str)
+        let Role::Pod { slot, .. } = &party.role else { return None };
+        let profile = self.compiled.desired.tables.profile_of(*slot)?;
+        self.compiled.desired.provenance.tenants.get(&profile.tenant).map(String::as_str)
     }
 
     /// The parties that an end stands for: one for each of its addresses.
@@ -143,8 +118,7 @@ impl<'a> Engine<'a> {
             End::Node(name) => {
                 let node = self.world.nodes.get(name).ok_or_else(|| AskError::NoSuchNode(name.clone()))?;
                 let role = Role::Host { node: name.clone() };
-                let party = |address: &IpAddr| Party { name: end.to_string(), address: *address, role: role.clone() };
-                node.addresses.iter().map(party).collect()
+                self.parties_at(&node.addresses, &end.to_string(), &role)
             }
             End::Service { .. } => return Err(AskError::ServicesNotJudged(end.to_string())),
         };
@@ -162,8 +136,18 @@ impl<'a> Engine<'a> {
             Some(&slot) => Role::Pod { key: key.clone(), node, slot },
             None => Role::Host { node },
         };
-        let party = |address: &IpAddr| Party { name: key.to_string(), address: *address, role: role.clone() };
-        pod.addresses.iter().map(party).collect()
+        self.parties_at(&pod.addresses, &key.to_string(), &role)
+    }
+
+    fn parties_at(&self, addresses: &[IpAddr], name: &str, role: &Role) -> Vec<Party> {
+        let name: Arc<str> = name.into();
+        let party = |address: &IpAddr| self.party(&name, *address, role.clone());
+        addresses.iter().map(party).collect()
+    }
+
+    fn party(&self, name: &Arc<str>, address: IpAddr, role: Role) -> Party {
+        let peer = self.compiled.desired.tables.peer_of(address);
+        Party { name: Arc::clone(name), address, role, peer }
     }
 
     /// An address is the pod or the node that has it.
@@ -177,37 +161,21 @@ impl<'a> Engine<'a> {
         }
         let node = self.world.nodes.values().find(|node| node.addresses.contains(&address));
         let role = node.map_or(Role::Outside, |node| Role::Host { node: node.name.clone() });
-        Party { name: address.to_string(), address, role }
+        self.party(&address.to_string().into(), address, role)
     }
 
     /// The verdict on a flow. Both parties have addresses of one family.
     #[must_use]
     pub fn ask(&self, from: &Party, to: &Party, port: FlowPort) -> Record {
-        let egress = self.direction(Direction::Egress, from, to, port);
-        let ingress = self.direction(Direction::Ingress, from, to, port);
-        let drops = [&egress, &ingress].into_iter().any(|direction| direction.verdict == Said::Drop);
-        Record {
-            from: from.name.clone(),
-            from_ip: from.address,
-            to: to.name.clone(),
-            to_ip: to.address,
-            protocol: port.protocol(),
-            port: port.port(),
-            verdict: if drops { Said::Drop } else { Said::Allow },
-            audited: egress.audited.or(ingress.audited),
-            egress,
-            ingress,
-        }
+        let [egress, ingress] = Direction::ALL.map(|direction| Arc::new(self.direction(direction, from, to, port)));
+        Answer::of(egress, ingress).about(from, to, port)
     }
 
     fn direction(&self, direction: Direction, from: &Party, to: &Party, port: FlowPort) -> DirectionRecord {
         if is_self(from, to) {
-            return DirectionRecord::allowed(AllowReason::SamePod.name());
+            return DirectionRecord::to_itself();
         }
-        match self.judge(direction, from, to, port) {
-            Some(judged) => judged.record(),
-            None => DirectionRecord::allowed(NOT_JUDGED),
-        }
+        self.judge(direction, from, to, port).map_or_else(DirectionRecord::not_judged, |judged| judged.record())
     }
 
     /// Asks the compiled rules. `None` where the judged end is no pod.
@@ -217,19 +185,37 @@ impl<'a> Engine<'a> {
             Direction::Ingress => (to, from),
         };
         let Role::Pod { node, slot, .. } = &judged.role else { return None };
-        let compiled = self.nodes.get(node.as_str())?;
-        let tables = &compiled.desired.tables;
         // A profile that should be there and is not drops, as in the kernel.
-        let profile = tables.profile_of(*slot).copied().unwrap_or_default();
+        let profile = self.compiled.desired.tables.profile_of(*slot).copied().unwrap_or_default();
         let peer = match &other.role {
             Role::Host { node: host } if host == node => {
-                Peer::new(PeerKind::OwnNode, 0, tables.peer_of(other.address).class(), TenantId::PLATFORM)
+                Peer::new(PeerKind::OwnNode, 0, other.peer.class(), TenantId::PLATFORM)
             }
-            Role::Pod { .. } | Role::Host { .. } | Role::Outside => tables.peer_of(other.address),
+            Role::Pod { .. } | Role::Host { .. } | Role::Outside => other.peer,
         };
         let question = Question { direction, peer, port: port.key(to.address) };
-        let judgement = judge(tables, &profile, question);
-        Some(Judged { compiled, profile, question, judgement })
+        let judgement = judge(&self.lookup, &profile, question);
+        Some(Judged { compiled: &self.compiled, profile, question, judgement })
+    }
+
+    /// The number of what is published for a pod.
+    pub(super) fn profile_index(&self, slot: u32) -> Option<u32> {
+        let endpoint = self.compiled.desired.tables.endpoints.get(&slot)?;
+        u32::try_from(endpoint.profile).ok()
+    }
+}
+
+/// An endpoint of the node that has them all. It claims no address: of two pods with one address neither has it.
+fn bind(pod: &PodKey, slot: u32) -> Binding {
+    Binding {
+        slot,
+        id: slot + 1,
+        ifindex: slot + 1,
+        mac: [0; 6],
+        addresses: Vec::new(),
+        pod: Some(pod.clone()),
+        adopt_until: 0,
+        router: false,
     }
 }
 

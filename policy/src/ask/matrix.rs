@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::end::Party;
+use super::engine::is_self;
 use super::record::Record;
+use super::rows::{Group, Groups, Rows, TO_ITSELF};
 use super::{AskError, End, Engine, FlowPort};
 
 /// Which verdicts are asked for.
@@ -19,19 +19,30 @@ pub struct MatrixQuery {
     pub namespace: Option<String>,
 }
 
-/// The answer: by source, destination, address family and port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind")]
-pub struct Matrix {
-    pub verdicts: Vec<Record>,
+/// The flows that were asked about. What holds for each of them is found out when it is read: a thousand pods have
+/// millions of flows.
+pub struct Matrix<'e> {
+    engine: &'e Engine<'e>,
+    /// Pods, then externals.
+    parties: Vec<Party>,
+    pods: usize,
+    groups: Groups,
+    ports: Vec<FlowPort>,
+    namespace: Option<String>,
 }
 
-impl Engine<'_> {
+impl std::fmt::Debug for Matrix<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Matrix").field("parties", &self.parties).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Engine<'a> {
     /// Every ordered pair of pods, and of a pod and an external address, whose addresses are of one family.
     ///
     /// # Errors
     /// An external address that is a pod's: the pod is in the matrix by its name.
-    pub fn matrix(&self, query: &MatrixQuery) -> Result<Matrix, AskError> {
+    pub fn matrix(&self, query: &MatrixQuery) -> Result<Matrix<'_>, AskError> {
         let ports = if query.ports.is_empty() { FlowPort::mentioned(self.world) } else { query.ports.clone() };
         let mut parties = self.all_pods();
         let pods = parties.len();
@@ -42,21 +53,87 @@ impl Engine<'_> {
             }
             parties.extend(party);
         }
-        let mut verdicts = Vec::new();
-        for (source, from) in parties.iter().enumerate() {
-            for (destination, to) in parties.iter().enumerate() {
-                let externals = source >= pods && destination >= pods;
-                if !externals && from.same_family(to) && is_asked(query, from, to) {
-                    verdicts.extend(ports.iter().map(|port| self.ask(from, to, *port)));
-                }
-            }
-        }
-        Ok(Matrix { verdicts })
+        Ok(Matrix::new(self, parties, pods, ports, query.namespace.clone()))
     }
 }
 
-fn is_asked(query: &MatrixQuery, from: &Party, to: &Party) -> bool {
-    let Some(namespace) = &query.namespace else { return true };
-    let inside = |party: &Party| party.name.split_once('/').is_some_and(|(own, _)| own == namespace);
-    inside(from) || inside(to)
+impl<'e> Matrix<'e> {
+    pub(super) fn new(
+        engine: &'e Engine<'e>,
+        parties: Vec<Party>,
+        pods: usize,
+        ports: Vec<FlowPort>,
+        namespace: Option<String>,
+    ) -> Self {
+        let groups = Groups::new(engine, &parties);
+        Self { engine, parties, pods, groups, ports, namespace }
+    }
+
+    /// Every end of the flows, one for each of its addresses.
+    #[must_use]
+    pub fn parties(&self) -> &[Party] {
+        &self.parties
+    }
+
+    #[must_use]
+    pub fn ports(&self) -> &[FlowPort] {
+        &self.ports
+    }
+
+    /// For each of [`Matrix::parties`] a number: ends with the same number are judged alike by everybody, and judge alike.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups.of
+    }
+
+    /// The verdicts, by source, destination, address family and port.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        let mut rows = self.rows();
+        (0..self.parties.len()).flat_map(move |source| self.of_source(&mut rows, source))
+    }
+
+    fn of_source(&self, rows: &mut Rows<'_>, source: usize) -> Vec<Record> {
+        let from = &self.parties[source];
+        let row = rows.of(self.groups.of[source]);
+        let mut records = Vec::new();
+        for destination in self.destinations(source) {
+            let to = &self.parties[destination];
+            let answers = self.answers(&row, source, destination);
+            records.extend(answers.map(|(port, answer)| rows.answer(answer).about(from, to, port)));
+        }
+        records
+    }
+
+    pub(super) fn rows(&self) -> Rows<'_> {
+        Rows::new(self.engine, &self.parties, &self.groups, &self.ports)
+    }
+
+    /// The ends that are asked about as destinations of one.
+    pub(super) fn destinations(&self, source: usize) -> impl Iterator<Item = usize> + '_ {
+        let from = &self.parties[source];
+        (0..self.parties.len()).filter(move |&destination| {
+            let to = &self.parties[destination];
+            let externals = source >= self.pods && destination >= self.pods;
+            !externals && from.same_family(to) && self.is_asked(from, to)
+        })
+    }
+
+    /// The numbers of the answers about one pair, port by port. `row`: what [`Rows::of`] says of the source's group.
+    pub(super) fn answers<'m>(
+        &'m self,
+        row: &'m [u32],
+        source: usize,
+        destination: usize,
+    ) -> impl Iterator<Item = (FlowPort, u32)> + 'm {
+        let itself = is_self(&self.parties[source], &self.parties[destination]);
+        let start = self.groups.of[destination] * self.ports.len();
+        let answers = &row[start..start + self.ports.len()];
+        self.ports.iter().zip(answers).map(move |(port, answer)| (*port, if itself { TO_ITSELF } else { *answer }))
+    }
+
+    fn is_asked(&self, from: &Party, to: &Party) -> bool {
+        let Some(namespace) = &self.namespace else { return true };
+        let inside = |party: &Party| party.name.split_once('/').is_some_and(|(own, _)| own == namespace);
+        inside(from) || inside(to)
+    }
 }

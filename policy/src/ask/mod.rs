@@ -5,9 +5,11 @@ mod change;
 mod end;
 mod engine;
 mod explain;
+mod lookup;
 mod matrix;
 mod port;
 mod record;
+mod rows;
 mod steps;
 
 pub use end::{End, Party};

@@ -5,18 +5,18 @@ mod report;
 mod step;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use indicatif::ProgressBar;
 use policy::ask::FlowPort;
 use policy::model::PodKey;
 
-use super::{Paint, SettingsArgs, print};
+use super::{Paint, SettingsArgs, print, print_json};
 use crate::ingest::{Manifests, ObjectId};
 use crate::lab::tutorial::{self, Scene};
 use crate::lab::{self, Cni, Interrupt, Lab, LabName, UpOptions};
@@ -146,8 +146,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let steps = tutorial::steps(&folder)?;
             let differences = tutorial::walk(&name, &steps, &node.options(), |scene| {
                 print(match scene {
-                    Scene::Step(step, manifests) => step::introduction(step, manifests, paint()),
-                    Scene::Checked(report) => report::table(report, paint()),
+                    Scene::Step(step, manifests) => step::introduction(step, manifests, Paint::for_stdout()),
+                    Scene::Checked(report) => report::table(report, Paint::for_stdout()),
                 })
             })?;
             return Ok(agreement(differences));
@@ -204,7 +204,7 @@ fn check(lab: &Lab, args: &CheckArgs, interrupt: &Interrupt) -> Result<ExitCode>
     let report = lab.check(&args.ports, || interrupt.check())?;
     progress.finish_and_clear();
     match args.output {
-        Output::Table => print(report::table(&report, paint()))?,
+        Output::Table => print(report::table(&report, Paint::for_stdout()))?,
         Output::Json => print_json(&report)?,
     }
     Ok(agreement(report.differences()))
@@ -215,11 +215,6 @@ fn agreement(differences: usize) -> ExitCode {
     if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Colours only on a terminal.
-fn paint() -> Paint {
-    Paint::new(std::io::stdout().is_terminal())
-}
-
 /// Up, check, down; down whatever happens.
 fn try_out(name: &LabName, args: &UpArgs, checked: &CheckArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::catch()?;
@@ -228,12 +223,6 @@ fn try_out(name: &LabName, args: &UpArgs, checked: &CheckArgs) -> Result<ExitCod
     let removed = lab.remove();
     let answer = answer?;
     removed.map(|()| answer)
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_string(value).context("cannot write JSON")?;
-    text.push('\n');
-    print(text)
 }
 
 fn parse_pod(text: &str) -> Result<PodKey, String> {

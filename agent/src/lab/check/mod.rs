@@ -33,7 +33,7 @@ impl Lab {
         let world = self.world()?;
         let config = &self.settings.policy;
         let query = MatrixQuery { ports: ports.to_vec(), externals: self.state.external.clone(), namespace: None };
-        let records = Engine::new(&world, config)?.matrix(&query)?.verdicts;
+        let records: Vec<Record> = Engine::new(&world, config)?.matrix(&query)?.records().collect();
         let probes = self.probes(&world, &records)?;
 
         let pins = self.name.pins()?;

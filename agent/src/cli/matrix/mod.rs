@@ -1,0 +1,75 @@
+//! `bulkhead matrix`: who reaches whom.
+
+mod lines;
+mod table;
+mod tally;
+
+use std::io::{Result, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use policy::ask::{FlowPort, Matrix, MatrixQuery};
+
+use super::output::stream;
+use super::{Paint, WorldArgs};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Port to ask about: tcp/80, udp/53, sctp/7777, icmp; may be repeated [default: every port that a container
+    /// declares or a policy names, and one that none does]
+    #[arg(long = "port", value_name = "PORT")]
+    ports: Vec<FlowPort>,
+    /// Address outside the cluster to ask about, as source and as destination; may be repeated
+    #[arg(long = "external", value_name = "IP")]
+    externals: Vec<IpAddr>,
+    /// Only flows with a pod of this namespace at one end or both
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    /// Sources down, destinations across, a mark for each verdict
+    #[default]
+    Table,
+    /// A line for each verdict, with the reason and the rules that decided
+    Wide,
+    Json,
+    Csv,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let subject = args.world.load()?;
+    let engine = subject.engine()?;
+    if let Some(namespace) = &args.namespace {
+        subject.require_namespace(namespace)?;
+    }
+    let matrix = engine.matrix(&MatrixQuery {
+        ports: args.ports.clone(),
+        externals: args.externals.clone(),
+        namespace: args.namespace.clone(),
+    })?;
+    let paint = Paint::for_stdout();
+    stream(|out| match args.output {
+        Output::Table => table::write(out, &matrix, paint),
+        Output::Wide => lines::wide(out, &matrix, paint),
+        Output::Json => json(out, &matrix),
+        Output::Csv => lines::csv(out, &matrix),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A record a line.
+fn json(out: &mut dyn Write, matrix: &Matrix<'_>) -> Result<()> {
+    write!(out, "{{\"kind\":\"Matrix\",\"verdicts\":[")?;
+    for (number, record) in matrix.records().enumerate() {
+        out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &record)?;
+    }
+    writeln!(out, "]}}")
+}
