@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use policy::ask::{DirectionRecord, End, Explanation, FlowPort, Outcome, Record, Said, Step};
 
-use super::{Paint, WorldArgs, print};
+use super::wrap::wrap;
+use super::{Paint, WorldArgs, print, print_json};
 
 /// Exit code for a flow that drops.
 const DROPPED: u8 = 1;
@@ -41,11 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let port = args.port.unwrap_or_else(|| engine.usual_port(&args.to));
     let explanation = engine.explain(&args.from, &args.to, port)?;
     match args.output {
-        Output::Text => print(text(&explanation, Paint::for_stdout())),
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&explanation).context("cannot write the explanation as JSON")?;
-            print(json + "\n")
-        }
+        Output::Text => print(text(&explanation, Paint::for_stdout())?),
+        Output::Json => print_json(&explanation),
     }?;
     Ok(match explanation.record.verdict {
         Said::Allow => ExitCode::SUCCESS,
@@ -53,9 +51,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// An explanation as people read it.
-#[must_use]
-pub fn text(explanation: &Explanation, paint: Paint) -> String {
+/// An explanation as people read it, in lines that fit a terminal; objects to apply stand as they are to be written.
+fn text(explanation: &Explanation, paint: Paint) -> anyhow::Result<String> {
     let Explanation { record, steps, change } = explanation;
     let Record { from, from_ip, to, to_ip, protocol, port, egress, ingress, .. } = record;
     let verdict = match record.verdict {
@@ -63,22 +60,27 @@ pub fn text(explanation: &Explanation, paint: Paint) -> String {
         Said::Drop => paint.red("dropped"),
     };
     let port = if *port == 0 { String::new() } else { format!(" {port}") };
-    let mut text = format!("{from} ({from_ip}) to {to} ({to_ip}), {protocol}{port}: {}\n", paint.bold(&verdict));
+    let head = wrap(&format!("{from} ({from_ip}) to {to} ({to_ip}), {protocol}{port}:"), 2);
+    let mut text = format!("{head} {}\n", paint.bold(&verdict));
     for (name, end, direction, steps) in
         [("egress at", from, egress, &steps.egress), ("ingress at", to, ingress, &steps.ingress)]
     {
         let _ = writeln!(text, "\n{} {end}: {}", paint.bold(name), said(direction, paint));
         for (number, step) in steps.iter().enumerate() {
-            let _ = writeln!(text, "  {}. {}", number + 1, line(step, paint));
+            let _ = writeln!(text, "{}", line(number + 1, step, paint));
         }
     }
     if !change.is_empty() {
         let _ = writeln!(text, "\n{}", paint.bold("What would let it pass"));
-        for sentence in change {
-            let _ = writeln!(text, "  - {sentence}");
+        for change in change {
+            let _ = writeln!(text, "{}", wrap(&format!("  - {}", change.says), 4));
+            if let Some(object) = &change.apply {
+                let yaml = serde_yaml_ng::to_string(object).context("cannot write the change as YAML")?;
+                yaml.lines().for_each(|line| text += &format!("      {line}\n"));
+            }
         }
     }
-    text
+    Ok(text)
 }
 
 fn said(direction: &DirectionRecord, paint: Paint) -> String {
@@ -90,11 +92,12 @@ fn said(direction: &DirectionRecord, paint: Paint) -> String {
     }
 }
 
-fn line(step: &Step, paint: Paint) -> String {
-    let mut line = format!("{:<14} {}", step.step.replace('_', " "), step.says);
+fn line(number: usize, step: &Step, paint: Paint) -> String {
+    let mut line = format!("  {number}. {:<14} {}", step.step.replace('_', " "), step.says);
     if !step.rules.is_empty() {
         let _ = write!(line, ": {}", step.rules.join(", "));
     }
+    let line = wrap(&line, 20);
     match step.outcome {
         Outcome::Next => paint.faint(&line),
         Outcome::Allow => paint.green(&line),

@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use explain::text as explanation;
 pub use output::{print, print_json};
 pub use paint::Paint;
 pub use settings::SettingsArgs;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use common::abi::{Direction, DropReason, Peer, PeerKind, Profile, TenantId};
-use common::decide::{Judgement, Question, Verdict, judge};
+use common::abi::{Direction, DropReason, LowerVerdict, Peer, PeerKind, Profile, TenantId};
+use common::decide::{Judgement, Question, Verdict, consult, judge};
 
 use super::end::{End, Party, Role};
 use super::lookup::Lookup;
@@ -255,6 +255,12 @@ impl Judged<'_> {
     /// The name of the judged pod's tenant; `None` for the platform.
     pub fn tenant(&self) -> Option<&str> {
         self.compiled.desired.provenance.tenants.get(&self.profile.tenant).map(String::as_str)
+    }
+
+    /// What NetworkPolicies and the Baseline tier say; `None` where a compiled record that should be there is not.
+    pub fn lower(&self) -> Option<LowerVerdict> {
+        let rules = self.profile.direction(self.question.direction);
+        consult(&self.compiled.desired.tables, rules, self.question).map(|said| said.lower.lower_verdict())
     }
 
     pub fn tenancy(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 use common::abi::Direction;
 use serde::Serialize;
 
-use super::change::Dropped;
+use super::change::{Change, Dropped};
 use super::end::Party;
 use super::engine::is_self;
 use super::record::Record;
@@ -16,8 +16,8 @@ pub struct Explanation {
     #[serde(flatten)]
     pub record: Record,
     pub steps: Steps,
-    /// Sentences; none where the flow passes.
-    pub change: Vec<String>,
+    /// None where the flow passes.
+    pub change: Vec<Change>,
 }
 
 /// The steps of each direction, up to the one that decided.
@@ -45,7 +45,7 @@ impl Engine<'_> {
         Ok(Explanation { record: self.ask(from, to, port), steps: Steps { egress, ingress }, change })
     }
 
-    fn walk(&self, direction: Direction, from: &Party, to: &Party, port: FlowPort) -> (Vec<Step>, Vec<String>) {
+    fn walk(&self, direction: Direction, from: &Party, to: &Party, port: FlowPort) -> (Vec<Step>, Vec<Change>) {
         if is_self(from, to) {
             return (vec![Step::new("same_pod", Outcome::Allow, "a pod reaches itself")], Vec::new());
         }

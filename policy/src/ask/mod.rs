@@ -6,12 +6,14 @@ mod end;
 mod engine;
 mod explain;
 mod lookup;
+mod manifest;
 mod matrix;
 mod port;
 mod record;
 mod rows;
 mod steps;
 
+pub use change::{Change, Proposal};
 pub use end::{End, Party};
 pub use engine::{AskError, Engine};
 pub use explain::{Explanation, Steps};
