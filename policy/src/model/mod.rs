@@ -1,6 +1,7 @@
 //! What a cluster says, reduced to the fields that policy uses. Everything here has been validated by whoever
 //! read it (the agent's `ingest`): there are no raw strings left that could fail to parse.
 
+mod cluster_network_policy;
 mod config;
 mod network_policy;
 mod objects;
@@ -9,6 +10,7 @@ mod service;
 pub mod tenants;
 mod world;
 
+pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};
 pub use config::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};

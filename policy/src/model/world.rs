@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CapsuleTenant, Namespace, NetworkPolicy, Node, Pod, PodKey, Service};
+use super::{CapsuleTenant, ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey, Service};
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct World {
     pub tenants: BTreeMap<String, CapsuleTenant>,
     /// By namespace and name.
     pub network_policies: BTreeMap<(String, String), NetworkPolicy>,
+    /// By name.
+    pub cluster_network_policies: BTreeMap<String, ClusterNetworkPolicy>,
     /// By namespace and name. No packet is judged by them.
     pub services: BTreeMap<(String, String), Service>,
 }
