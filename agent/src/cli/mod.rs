@@ -7,6 +7,7 @@ mod matrix;
 mod output;
 mod paint;
 mod settings;
+mod simulate;
 mod world;
 mod wrap;
 
@@ -36,6 +37,8 @@ enum Command {
     Matrix(matrix::Args),
     /// Say why a flow passes or not, step by step, and what would have to change
     Explain(explain::Args),
+    /// Print every verdict that a change of objects would change, before it is applied
+    Simulate(simulate::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// Pods as network namespaces on this machine, with real packets
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     let answer = match command {
         Command::Matrix(args) => matrix::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Lab(args) => lab::run(args),
     };

@@ -32,13 +32,20 @@ impl WorldArgs {
     /// # Errors
     /// Every problem of the files, or that there are none.
     pub fn load(&self) -> anyhow::Result<Subject> {
-        if self.files.is_empty() {
-            bail!("reading a cluster through kubeconfig comes with the node agent: name manifests with -f");
-        }
+        self.require_files()?;
         let settings = self.settings.load()?;
         let loaded = ingest::load(&self.files)?;
         tell(&loaded);
         Ok(Subject { loaded, settings })
+    }
+
+    /// # Errors
+    /// No manifests are named.
+    pub fn require_files(&self) -> anyhow::Result<()> {
+        if self.files.is_empty() {
+            bail!("reading a cluster through kubeconfig comes with the node agent: name manifests with -f");
+        }
+        Ok(())
     }
 }
 
@@ -57,11 +64,19 @@ impl Subject {
     /// # Errors
     /// The world is larger than the compiler's numbers.
     pub fn engine(&self) -> anyhow::Result<Engine<'_>> {
-        let engine = Engine::new(&self.loaded.world, &self.settings.policy)?;
+        let engine = self.engine_quietly()?;
         for finding in engine.findings() {
             eprintln!("warning: {finding}");
         }
         Ok(engine)
+    }
+
+    /// Compiles the world.
+    ///
+    /// # Errors
+    /// The world is larger than the compiler's numbers.
+    pub fn engine_quietly(&self) -> anyhow::Result<Engine<'_>> {
+        Ok(Engine::new(&self.loaded.world, &self.settings.policy)?)
     }
 }
 

@@ -43,8 +43,12 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// An external address that is a pod's: the pod is in the matrix by its name.
     pub fn matrix(&self, query: &MatrixQuery) -> Result<Matrix<'_>, AskError> {
+        self.matrix_of(self.all_pods(), query)
+    }
+
+    /// The same for some of the pods' parties.
+    pub(super) fn matrix_of(&self, mut parties: Vec<Party>, query: &MatrixQuery) -> Result<Matrix<'_>, AskError> {
         let ports = if query.ports.is_empty() { FlowPort::mentioned(self.world) } else { query.ports.clone() };
-        let mut parties = self.all_pods();
         let pods = parties.len();
         for address in &query.externals {
             let party = self.parties(&End::Address(*address))?;
@@ -53,22 +57,12 @@ impl<'a> Engine<'a> {
             }
             parties.extend(party);
         }
-        Ok(Matrix::new(self, parties, pods, ports, query.namespace.clone()))
+        let groups = Groups::new(self, &parties);
+        Ok(Matrix { engine: self, parties, pods, groups, ports, namespace: query.namespace.clone() })
     }
 }
 
-impl<'e> Matrix<'e> {
-    pub(super) fn new(
-        engine: &'e Engine<'e>,
-        parties: Vec<Party>,
-        pods: usize,
-        ports: Vec<FlowPort>,
-        namespace: Option<String>,
-    ) -> Self {
-        let groups = Groups::new(engine, &parties);
-        Self { engine, parties, pods, groups, ports, namespace }
-    }
-
+impl Matrix<'_> {
     /// Every end of the flows, one for each of its addresses.
     #[must_use]
     pub fn parties(&self) -> &[Party] {

@@ -1,4 +1,4 @@
-//! Questions about a compiled world: `matrix`, `explain` (CONTRACT.md §4). They are answered by the compiled rules
+//! Questions about a compiled world: `matrix`, `explain`, `simulate` (CONTRACT.md §4). They are answered by the compiled rules
 //! and the same `judge` that the kernel programs run.
 
 mod change;
@@ -11,6 +11,7 @@ mod matrix;
 mod port;
 mod record;
 mod rows;
+mod simulate;
 mod steps;
 
 pub use change::{Change, Proposal};
@@ -20,4 +21,5 @@ pub use explain::{Explanation, Steps};
 pub use matrix::{Matrix, MatrixQuery};
 pub use port::FlowPort;
 pub use record::{DirectionRecord, Record, Said};
+pub use simulate::{Difference, Simulation};
 pub use steps::{Outcome, Step};

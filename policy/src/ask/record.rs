@@ -13,7 +13,7 @@ use super::end::Party;
 const NOT_JUDGED: &str = "not_judged";
 
 /// Allow or drop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Said {
     Allow,

@@ -1,6 +1,6 @@
 //! `bulkhead matrix`: who reaches whom.
 
-mod lines;
+pub(super) mod lines;
 mod table;
 mod tally;
 

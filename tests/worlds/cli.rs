@@ -1,0 +1,124 @@
+//! The command line as scripts use it: what it prints, and its exit codes.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+struct Answer {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
+    }
+}
+
+fn bulkhead(args: &[&str]) -> Answer {
+    let output = Command::new(env!("CARGO_BIN_EXE_tested-bulkhead")).args(args).output().expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Answer { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn tutorial(step: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tutorial").join(step);
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn written(folder: &tempfile::TempDir, text: &str) -> PathBuf {
+    let path = folder.path().join("object.yaml");
+    std::fs::write(&path, text).expect("a file");
+    path
+}
+
+/// Verdicts by source, destination, protocol and port.
+fn verdicts(matrix: &Value) -> BTreeMap<[String; 4], String> {
+    let records = matrix["verdicts"].as_array().expect("verdicts");
+    records.iter().map(|record| (flow(record), record["verdict"].as_str().expect("a verdict").to_owned())).collect()
+}
+
+fn flow(record: &Value) -> [String; 4] {
+    ["fromIP", "toIP", "protocol", "port"].map(|field| record[field].to_string())
+}
+
+#[test]
+fn the_matrix_says_the_same_in_every_form() {
+    let world = tutorial("");
+    let [table, wide, json, csv] = ["table", "wide", "json", "csv"]
+        .map(|form| bulkhead(&["matrix", "-f", &world, "--port", "tcp/80", "-o", form]));
+    assert_eq!([&table, &wide, &json, &csv].map(|answer| answer.code), [0; 4]);
+    let records = json.json()["verdicts"].as_array().expect("verdicts").len();
+    assert_eq!(json.json()["kind"], "Matrix");
+    assert_eq!(csv.out.lines().count(), records + 1, "a line each, and a heading");
+    assert_eq!(wide.out.lines().count(), records + 3, "and a sum");
+    let sum = |answer: &Answer| answer.out.lines().last().expect("a sum").to_owned();
+    assert_eq!(sum(&table), sum(&wide));
+    assert!(sum(&table).starts_with(&format!("{records} flows: ")), "{}", sum(&table));
+    assert!(!table.out.contains('\x1b'), "colours are for terminals");
+    assert_eq!(bulkhead(&["matrix", "-f", &world, "-n", "nowhere"]).code, 2);
+}
+
+#[test]
+fn simulate_is_the_difference_of_two_matrices() {
+    let (start, step) = (tutorial("0-start"), tutorial("1-deny-cross-namespace"));
+    let ports = ["--port", "tcp/80", "--port", "udp/53"];
+    let matrix = |files: &[&str]| {
+        let files = files.iter().flat_map(|file| ["-f", file]);
+        let args: Vec<&str> = ["matrix", "-o", "json"].into_iter().chain(files).chain(ports).collect();
+        verdicts(&bulkhead(&args).json())
+    };
+    let (before, after) = (matrix(&[&start]), matrix(&[&start, &step]));
+    let simulated = bulkhead(&[&["simulate", "-f", &start, "--add", &step, "-o", "json"], &ports[..]].concat());
+    assert_eq!(simulated.code, 1, "{}", simulated.err);
+    let changes = simulated.json()["changes"].as_array().expect("changes").clone();
+    let simulated: BTreeMap<_, _> =
+        changes.iter().map(|it| (flow(it), [it["before"].clone(), it["after"].clone()])).collect();
+    let differences = before.iter().filter(|(flow, verdict)| after[*flow] != **verdict);
+    let expected: BTreeMap<_, _> = differences
+        .map(|(flow, verdict)| (flow.clone(), [verdict.clone().into(), after[flow].clone().into()]))
+        .collect();
+    assert_eq!(simulated, expected);
+    assert_eq!(changes.len(), expected.len());
+
+    let both = ["-f", &start, "-f", &step];
+    let remove = |objects: &[&str]| bulkhead(&[&["simulate"], &both[..], &["--remove"], objects].concat());
+    let all = ["networkpolicy/team-a-front/same-namespace-only", "networkpolicy/team-a-back/same-namespace-only"];
+    assert_eq!(remove(&all).code, 1);
+    let unknown = remove(&["networkpolicy/team-a-front/nothing"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("NetworkPolicy team-a-front/nothing"), "{}", unknown.err);
+    let nothing = bulkhead(&["simulate", "-f", &start, "--add", &start]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (0, "No verdict would change.\n"));
+    assert_eq!(bulkhead(&["simulate", "-f", &start]).code, 2, "neither --add nor --remove");
+}
+
+#[test]
+fn what_explain_proposes_can_be_applied_and_opens_one_flow() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = tutorial("");
+    let flow = ["team-b-front/client", "team-a-back/api"];
+    let ask =
+        |more: &[&str]| bulkhead(&[&["explain", "-f", &world, flow[0], flow[1], "--port", "tcp/443"], more].concat());
+    let explained = ask(&["-o", "json"]);
+    assert_eq!(explained.code, 1, "{}", explained.err);
+    let change = explained.json()["change"].clone();
+    let objects: Vec<String> =
+        change.as_array().expect("changes").iter().map(|change| change["apply"].to_string()).collect();
+    assert_eq!(objects.len(), 1, "{change}");
+    let file = written(&folder, &objects.join("\n---\n"));
+    let simulated = bulkhead(&["simulate", "-f", &world, "--add", file.to_str().expect("UTF-8"), "-o", "json"]);
+    let changes = simulated.json()["changes"].clone();
+    let changes = changes.as_array().expect("changes");
+    assert_eq!(changes.len(), 2, "one flow, over each family: {changes:?}");
+    for change in changes {
+        assert_eq!([&change["from"], &change["to"], &change["after"]], [flow[0], flow[1], "allow"]);
+        assert_eq!(change["port"], 443);
+    }
+    let text = ask(&[]).out;
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
