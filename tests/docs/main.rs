@@ -6,10 +6,12 @@ mod commands;
 use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
 
+use agent::cli::MANIFEST_RULE;
 use agent::config::{FIELDS, Field};
 use agent::kernel::MapCapacities;
 use anyhow::{Context, Result};
 use common::abi::{AllowReason, DropReason};
+use policy::ask::{LINT_RULES, LintRule};
 
 fn main() -> Result<()> {
     let path = path();
@@ -31,6 +33,8 @@ fn reference() -> Result<String> {
          is an error.\n\n",
     );
     fields(&mut text)?;
+    text.push_str("\n## Lint\n\nWhat `bulkhead policy lint` looks for.\n\n");
+    lint(&mut text);
     text.push_str(
         "\n## Reasons\n\nThe same in JSON, events and counters. An end that is not \
                    judged, an address or a pod in its node's network, is `not_judged`.\n\n",
@@ -47,6 +51,16 @@ fn reference() -> Result<String> {
         row(&mut text, [code(reason.name()).as_str(), reason.about()]);
     }
     Ok(text)
+}
+
+fn lint(text: &mut String) {
+    row(text, ["rule", ""]);
+    row(text, ["---", "---"]);
+    let (manifest, about) = MANIFEST_RULE;
+    row(text, [code(manifest).as_str(), about]);
+    for LintRule { name, about, .. } in &LINT_RULES {
+        row(text, [code(name).as_str(), about]);
+    }
 }
 
 fn fields(text: &mut String) -> Result<()> {

@@ -122,3 +122,68 @@ fn what_explain_proposes_can_be_applied_and_opens_one_flow() {
     let text = ask(&[]).out;
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
+
+#[test]
+fn lint_finds_the_mistakes_of_the_tutorial() {
+    let (start, step) = (tutorial("0-start"), tutorial("1-deny-cross-namespace"));
+    let lint = |files: &[&str], more: &[&str]| {
+        let files = files.iter().flat_map(|file| ["-f", file]);
+        bulkhead(&["policy", "lint"].into_iter().chain(files).chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    assert_eq!((lint(&[&start], &[]).code, lint(&[&start], &[]).out.as_str()), (0, "no findings\n"));
+    let findings = lint(&[&start, &step], &["-o", "json"]);
+    assert_eq!(findings.code, 0, "warnings are no errors");
+    let rules = |answer: &Answer| -> Vec<String> {
+        let findings = answer.json()["findings"].as_array().expect("findings").clone();
+        findings
+            .iter()
+            .map(|it| format!("{} {}", it["object"].as_str().expect("text"), it["rule"].as_str().expect("text")))
+            .collect()
+    };
+    let expected: Vec<String> = ["team-a-back", "team-a-front"]
+        .iter()
+        .flat_map(|namespace| {
+            let rules = ["dns-forgotten", "same-tenant-shut", "owner-can-undo", "same-tenant-shut"];
+            rules.map(|rule| format!("networkpolicy/{namespace}/same-namespace-only {rule}"))
+        })
+        .collect();
+    let mut found = rules(&findings);
+    let mut expected = expected;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(rules(&lint(&[&start, &step], &["-n", "team-a-back", "-o", "json"])).len(), 4);
+    let text = lint(&[&start, &step], &[]).out;
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn lint_reports_what_is_refused_beside_what_is_odd() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = written(
+        &folder,
+        "
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: x}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: refused, namespace: x},
+  spec: {ingress: [{ports: [{port: 90, endPort: 80}]}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: odd, namespace: x},
+  spec: {ingress: [{from: [{ipBlock: {cidr: 192.0.2.7/24}}]}]}}
+",
+    );
+    let file = file.to_str().expect("UTF-8");
+    let answer = bulkhead(&["policy", "lint", "-f", file, "-o", "json"]);
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    let findings = answer.json()["findings"].as_array().expect("findings").clone();
+    let told: Vec<[&str; 3]> =
+        findings.iter().map(|it| ["object", "field", "severity"].map(|key| it[key].as_str().expect("text"))).collect();
+    let expected = [
+        ["networkpolicy/x/odd", "spec.ingress[0].from[0].ipBlock.cidr", "warning"],
+        ["networkpolicy/x/refused", "spec.ingress[0].ports[0].endPort", "error"],
+    ];
+    assert_eq!(told, expected);
+    assert!(findings.iter().all(|it| it["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty())));
+    let broken = written(&folder, "a: [");
+    assert_eq!(bulkhead(&["policy", "lint", "-f", broken.to_str().expect("UTF-8")]).code, 2);
+}

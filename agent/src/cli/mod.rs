@@ -6,6 +6,7 @@ mod lab;
 mod matrix;
 mod output;
 mod paint;
+mod policy;
 mod settings;
 mod simulate;
 mod world;
@@ -17,6 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use output::{print, print_json};
 pub use paint::Paint;
+pub use policy::MANIFEST_RULE;
 pub use settings::SettingsArgs;
 pub use world::{Subject, WorldArgs, tell};
 
@@ -39,6 +41,8 @@ enum Command {
     Explain(explain::Args),
     /// Print every verdict that a change of objects would change, before it is applied
     Simulate(simulate::Args),
+    /// Check and write policies
+    Policy(policy::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// Pods as network namespaces on this machine, with real packets
@@ -59,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Lab(args) => lab::run(args),
     };

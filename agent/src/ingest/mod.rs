@@ -8,6 +8,7 @@ mod error;
 mod kind;
 mod manifests;
 mod source;
+mod survey;
 mod world;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES};
 pub use error::{IngestError, IngestErrors, Place};
 pub use kind::Kind;
 pub use manifests::{Manifest, Manifests, ObjectId};
+pub use survey::{Survey, survey};
 
 /// Addresses that pods without any in their manifest have already been given.
 pub type Assigned = BTreeMap<PodKey, Vec<IpAddr>>;

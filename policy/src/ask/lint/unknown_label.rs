@@ -1,0 +1,81 @@
+//! A selector that asks for a label that nobody has: most often a misspelt one.
+
+use std::collections::BTreeSet;
+
+use super::subject::{Subject, warning};
+use super::{LintFinding, LintRule};
+use crate::model::{Labels, NamespaceScope, NetworkPolicy, Operator, Peer, Requirement, Selector};
+
+const NAME: &str = "unknown-label";
+
+pub(super) const RULE: LintRule = LintRule {
+    name: NAME,
+    about: "A selector that names a label, or a value of one, that no pod or namespace it is about has.",
+    check,
+};
+
+fn check(subject: &Subject<'_>) -> Vec<LintFinding> {
+    let mut findings = Vec::new();
+    for policy in subject.policies() {
+        let own: Vec<&Labels> =
+            subject.pods().filter(|pod| pod.namespace == policy.namespace).map(|pod| &pod.labels).collect();
+        if !own.is_empty() {
+            let about = format!("pod of namespace {}", policy.namespace);
+            findings.extend(unknown(policy, "spec.podSelector", &policy.subject, &own, &about));
+        }
+    }
+    for placed in subject.rules() {
+        for (field, peer) in placed.peers() {
+            let Peer::Pods { namespaces, pods } = peer else { continue };
+            if let NamespaceScope::Selected(selector) = namespaces {
+                let labels: Vec<&Labels> =
+                    subject.world.namespaces.values().map(|namespace| &namespace.labels).collect();
+                let field = format!("{field}.namespaceSelector");
+                findings.extend(unknown(placed.policy, &field, selector, &labels, "namespace"));
+            }
+            let there = subject.pods().filter(|pod| subject.in_scope(&placed.policy.namespace, namespaces, pod));
+            let labels: Vec<&Labels> = there.map(|pod| &pod.labels).collect();
+            if let (Some(selector), false) = (pods, labels.is_empty()) {
+                let field = format!("{field}.podSelector");
+                findings.extend(unknown(placed.policy, &field, selector, &labels, "pod there"));
+            }
+        }
+    }
+    findings
+}
+
+fn unknown(
+    policy: &NetworkPolicy,
+    field: &str,
+    selector: &Selector,
+    candidates: &[&Labels],
+    about: &str,
+) -> Vec<LintFinding> {
+    let warn = |requirement: &Requirement| {
+        let message = problem(requirement, candidates, about)?;
+        let remedy = "correct the key or the value, or label what is meant";
+        Some(warning(NAME, policy, format!("{field}[{}]", requirement.key), message, remedy))
+    };
+    selector.requirements.iter().filter_map(warn).collect()
+}
+
+fn problem(requirement: &Requirement, candidates: &[&Labels], about: &str) -> Option<String> {
+    let key = &requirement.key;
+    let values: BTreeSet<&String> = candidates.iter().filter_map(|labels| labels.get(key)).collect();
+    match &requirement.operator {
+        Operator::In(_) | Operator::Exists if values.is_empty() => {
+            Some(format!("no {about} has the label {key}, so this matches nobody"))
+        }
+        Operator::NotIn(_) | Operator::DoesNotExist if values.is_empty() => {
+            Some(format!("no {about} has the label {key}, so this leaves nobody out"))
+        }
+        Operator::In(wanted) if wanted.iter().all(|value| !values.contains(value)) => {
+            let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+            Some(format!(
+                "no {about} has the label {key} with the value {}, so this matches nobody",
+                wanted.join(" or ")
+            ))
+        }
+        Operator::In(_) | Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
+    }
+}
