@@ -45,7 +45,7 @@ proptest! {
         let proposals: Option<Vec<&Proposal>> = explanation.change.iter().map(|change| change.apply.as_ref()).collect();
         let Some(proposals) = proposals else {
             let reasons = [asked.egress.reason, asked.ingress.reason];
-            let beyond = ["tenant_isolation", "quarantine", "unknown_endpoint"];
+            let beyond = ["tenant_isolation", "quarantine", "unknown_endpoint", "cluster_policy"];
             prop_assert!(reasons.iter().any(|reason| beyond.contains(reason)), "{:?}", explanation.change);
             return Ok(());
         };

@@ -1,16 +1,18 @@
 //! CIDR classes: the set of ipBlocks, `except` included, that hold an address.
 //!
 //! Where an egress rule names ports together with ipBlocks, only pods can match: the class of a pod's address
-//! then tells the numbers behind these names apart too.
+//! then tells the numbers behind these names apart too. The class of a node's address tells which selectors of
+//! nodes match it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Input;
 use super::identity::{Identities, NamedPorts};
 use super::mentions::{Mentions, PortNames};
-use crate::model::Block;
+use crate::model::{Block, Selector};
 
 /// The partition of all addresses by the ipBlocks that hold them.
 pub(super) struct Classes<'a> {
@@ -27,6 +29,8 @@ pub(super) struct Class<'a> {
     /// Indices into [`Classes::blocks`], ascending.
     pub(super) blocks: Vec<usize>,
     pub(super) ports: NamedPorts<'a>,
+    /// The selectors that match the node whose addresses these are.
+    pub(super) nodes: Vec<&'a Selector>,
 }
 
 /// An address of a known pod.
@@ -77,7 +81,7 @@ impl<'a> Classes<'a> {
             }
             members.sort_unstable();
             let class = *interned.entry(members).or_insert_with_key(|members| {
-                classes.list.push(Class { blocks: members.clone(), ports: Vec::new() });
+                classes.list.push(Class { blocks: members.clone(), ..Class::default() });
                 classes.list.len() - 1
             });
             above.push(classes.boundaries.len());
@@ -100,7 +104,8 @@ impl<'a> Classes<'a> {
                     plain
                 } else {
                     *interned.entry((plain, ports)).or_insert_with(|| {
-                        self.list.push(Class { blocks: self.list[plain].blocks.clone(), ports: ports.clone() });
+                        let blocks = self.list[plain].blocks.clone();
+                        self.list.push(Class { blocks, ports: ports.clone(), ..Class::default() });
                         self.list.len() - 1
                     })
                 };
@@ -110,7 +115,31 @@ impl<'a> Classes<'a> {
         homes
     }
 
-    /// The class of an address that is no pod's.
+    /// Those addresses of nodes whose class tells more than which blocks hold them.
+    pub(super) fn nodes(&mut self, input: &Input<'_>, mentions: &Mentions<'a>) -> HashMap<IpAddr, usize> {
+        let mut interned: HashMap<(usize, Vec<&'a Selector>), usize> = HashMap::new();
+        let mut classes = HashMap::new();
+        for node in input.world.nodes.values() {
+            let matching: Vec<&Selector> =
+                mentions.nodes.iter().copied().filter(|selector| selector.matches(&node.labels)).collect();
+            if matching.is_empty() {
+                continue;
+            }
+            let own = input.node.addresses.iter().filter(|_| node.name == input.node.name);
+            for &address in node.addresses.iter().chain(own) {
+                let plain = self.of(address);
+                let class = *interned.entry((plain, matching.clone())).or_insert_with(|| {
+                    let blocks = self.list[plain].blocks.clone();
+                    self.list.push(Class { blocks, nodes: matching.clone(), ..Class::default() });
+                    self.list.len() - 1
+                });
+                classes.insert(address, class);
+            }
+        }
+        classes
+    }
+
+    /// The class of an address that is no pod's and not in [`Classes::nodes`].
     pub(super) fn of(&self, address: IpAddr) -> usize {
         let behind = self.boundaries.partition_point(|boundary| boundary.net.network() <= address);
         let mut at = behind.checked_sub(1);

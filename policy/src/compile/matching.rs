@@ -8,7 +8,7 @@ use super::class::Classes;
 use super::identity::Identities;
 use super::label_index::LabelIndex;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
-use crate::model::Selector;
+use crate::model::{Block, Selector};
 
 /// Matches of peers, remembered across sets.
 pub(super) struct Matching<'a> {
@@ -22,7 +22,9 @@ pub(super) struct Matching<'a> {
     in_namespace: Vec<Range<usize>>,
     /// Classes of each block, by its index.
     of_block: Vec<Vec<usize>>,
-    block_index: HashMap<&'a crate::model::Block, usize>,
+    block_index: HashMap<&'a Block, usize>,
+    /// Classes of each selector of nodes.
+    of_nodes: HashMap<&'a Selector, Vec<usize>>,
     pods: HashMap<&'a Selector, Vec<usize>>,
     peers: HashMap<&'a SetPeer, Vec<usize>>,
 }
@@ -43,8 +45,10 @@ impl<'a> Matching<'a> {
             start += own.len();
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
+        let mut of_nodes: HashMap<&Selector, Vec<usize>> = HashMap::new();
         for (class, content) in classes.list.iter().enumerate() {
             content.blocks.iter().for_each(|&block| of_block[block].push(class));
+            content.nodes.iter().for_each(|&selector| of_nodes.entry(selector).or_default().push(class));
         }
         Self {
             identities,
@@ -55,6 +59,7 @@ impl<'a> Matching<'a> {
             in_namespace,
             of_block,
             block_index: classes.blocks.iter().enumerate().map(|(index, block)| (*block, index)).collect(),
+            of_nodes,
             pods: HashMap::new(),
             peers: HashMap::new(),
         }
@@ -69,12 +74,12 @@ impl<'a> Matching<'a> {
                 Peers::AnyPod => identities.extend((0..self.identities.list.len()).map(|identity| (identity, index))),
                 Peers::Listed(peers) => {
                     for peer in peers {
-                        if let SetPeer::Block(block) = peer {
-                            let block = self.block_index.get(block).map_or(&[][..], |&at| &self.of_block[at]);
-                            classes.extend(block.iter().map(|&class| (class, index)));
-                        } else {
-                            identities.extend(self.matched(peer).iter().map(|&identity| (identity, index)));
-                        }
+                        let (pairs, matched) = match peer {
+                            SetPeer::Pods { .. } => (&mut identities, self.matched(peer)),
+                            SetPeer::Block(block) => (&mut classes, self.in_block(block)),
+                            SetPeer::Nodes(selector) => (&mut classes, self.of_nodes(selector)),
+                        };
+                        pairs.extend(matched.iter().map(|&matched| (matched, index)));
                     }
                 }
             }
@@ -84,6 +89,14 @@ impl<'a> Matching<'a> {
             pairs.dedup();
         }
         (identities, classes)
+    }
+
+    fn in_block(&self, block: &Block) -> &[usize] {
+        self.block_index.get(block).map_or(&[], |&at| &self.of_block[at])
+    }
+
+    fn of_nodes(&self, selector: &Selector) -> &[usize] {
+        self.of_nodes.get(selector).map_or(&[], Vec::as_slice)
     }
 
     /// The identities that a peer selects.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::set::{Peers, PolicySet, Scope, SetPeer};
-use crate::model::{Block, Port, Protocol};
+use crate::model::{Block, Port, Protocol, Selector};
 
 /// Names of ports, each with its protocol.
 pub(super) type PortNames<'a> = BTreeSet<(Protocol, &'a str)>;
@@ -18,6 +18,8 @@ pub(super) struct Mentions<'a> {
     /// Those of rules that have ipBlocks too.
     pub(super) block_port_names: PortNames<'a>,
     pub(super) blocks: BTreeSet<&'a Block>,
+    /// Of nodes.
+    pub(super) nodes: BTreeSet<&'a Selector>,
 }
 
 impl<'a> Mentions<'a> {
@@ -42,6 +44,9 @@ impl<'a> Mentions<'a> {
         match peer {
             SetPeer::Block(block) => {
                 self.blocks.insert(block);
+            }
+            SetPeer::Nodes(selector) => {
+                self.nodes.insert(selector);
             }
             SetPeer::Pods { namespaces, pods } => {
                 self.pod_keys.extend(pods.keys());

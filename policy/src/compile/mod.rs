@@ -1,6 +1,7 @@
 //! World to tables: a pure function, run whole at every change.
 
 mod class;
+mod cluster;
 mod endpoints;
 mod error;
 mod identity;
@@ -60,6 +61,7 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
     let identities = Identities::of(input.world, &tenancy, &mentions);
     let mut classes = class::Classes::new(&mentions.blocks);
     let homes = classes.homes(&identities, &mentions);
+    let nodes = classes.nodes(input, &mentions);
 
     let mut numbering = Numbering::new(ids);
     let rows = rows::Rows {
@@ -76,6 +78,7 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
         identities: &identities,
         classes: &classes,
         homes: &homes,
+        nodes: &nodes,
         identity_numbers: &rows.identities,
         class_numbers: &rows.classes,
         tenant_numbers: &tenant_numbers,

@@ -1,6 +1,6 @@
 //! Addresses to peers: pods, nodes, and the ranges that hold everything else.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use common::abi::{Address, Peer, PeerKind, TenantId};
@@ -16,6 +16,8 @@ pub(super) struct Peers<'a> {
     pub(super) identities: &'a Identities<'a>,
     pub(super) classes: &'a Classes<'a>,
     pub(super) homes: &'a [Home],
+    /// Classes of nodes' addresses that only they have.
+    pub(super) nodes: &'a HashMap<IpAddr, usize>,
     /// Numbers, by identity, class and tenant.
     pub(super) identity_numbers: &'a [u32],
     pub(super) class_numbers: &'a [u32],
@@ -93,6 +95,7 @@ impl Peers<'_> {
     }
 
     fn class(&self, address: IpAddr) -> u32 {
-        self.class_numbers[self.classes.of(address)]
+        let class = self.nodes.get(&address).copied().unwrap_or_else(|| self.classes.of(address));
+        self.class_numbers[class]
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Rows<'a, '_, '_> {
         if self.compiled.classes[class] == 0 {
             let content = &self.classes.list[class];
             let blocks: Vec<_> = content.blocks.iter().map(|&block| self.classes.blocks[block]).collect();
-            self.compiled.classes[class] = self.numbering.class(&(blocks, &content.ports))?;
+            self.compiled.classes[class] = self.numbering.class(&(blocks, &content.ports, &content.nodes))?;
         }
         Ok(self.compiled.classes[class])
     }

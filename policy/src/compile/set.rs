@@ -3,11 +3,13 @@
 
 use common::abi::{Direction, LowerVerdict, Ranked};
 
+use super::cluster;
 use crate::model::{
-    Block, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, Port, Protocol, Rule, RuleIndex, Selector,
+    Block, ClusterNetworkPolicy, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, Port, Protocol, Rule, RuleIndex,
+    Selector,
 };
 
-/// Addressed by its content. Every set is of a pod that some policy isolates in that direction.
+/// Addressed by its content. Every set is of a pod that some policy selects in that direction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolicySet {
     pub direction: Direction,
@@ -45,8 +47,13 @@ pub enum Peers {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SetPeer {
-    Pods { namespaces: Scope, pods: Selector },
+    Pods {
+        namespaces: Scope,
+        pods: Selector,
+    },
     Block(Block),
+    /// The addresses of the nodes with these labels.
+    Nodes(Selector),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,11 +62,29 @@ pub enum Scope {
     Selected(Selector),
 }
 
+/// The policies that have a say about a pod in one direction.
+#[derive(Clone, Debug)]
+pub(super) struct Selecting<'a> {
+    /// Those that isolate it, by name.
+    pub(super) isolating: Vec<&'a NetworkPolicy>,
+    /// Those of the Admin tier, and of the Baseline tier unless it is isolated, in the order in which they are asked.
+    pub(super) cluster: Vec<&'a ClusterNetworkPolicy>,
+}
+
 impl PolicySet {
-    /// The set of a pod that these policies isolate, in the order of their names. The pod matters only for
-    /// the numbers behind the port names of its ingress rules.
+    /// The set of a pod that these policies select. The pod matters only for the numbers behind the port names of
+    /// its ingress rules.
     #[must_use]
-    pub(super) fn of(direction: Direction, policies: &[&NetworkPolicy], judged: &Pod) -> Self {
+    pub(super) fn of(direction: Direction, selecting: &Selecting<'_>, judged: &Pod) -> Self {
+        let mut rules = cluster::rules(direction, &selecting.cluster, judged);
+        if !selecting.isolating.is_empty() {
+            rules.extend(Self::isolation(direction, &selecting.isolating, judged));
+        }
+        Self { direction, rules }
+    }
+
+    /// What NetworkPolicies allow, and the drop of everything else.
+    fn isolation(direction: Direction, policies: &[&NetworkPolicy], judged: &Pod) -> Vec<SetRule> {
         let mut rules = Vec::new();
         for policy in policies {
             for (index, rule) in rules_of(policy, direction).iter().enumerate() {
@@ -74,7 +99,7 @@ impl PolicySet {
             peers: Peers::Any,
             ports: None,
         });
-        Self { direction, rules }
+        rules
     }
 }
 
@@ -148,7 +173,7 @@ fn set_peer(policy: &NetworkPolicy, peer: &Peer) -> SetPeer {
 }
 
 /// A port of an ingress rule, with its name replaced by the numbers that the judged pod has for it.
-fn numbers(port: &Port, judged: &Pod) -> Vec<Port> {
+pub(super) fn numbers(port: &Port, judged: &Pod) -> Vec<Port> {
     match port {
         Port::Named(protocol, name) => {
             named_numbers(judged, *protocol, name).into_iter().map(|n| Port::Range(*protocol, n, n)).collect()

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use common::abi::Direction;
 
 use super::ids::{Digest, digest};
-use super::set::{PolicySet, isolating, named_numbers, rules_of};
-use super::{Binding, Input};
+use super::set::{PolicySet, Selecting, isolating, named_numbers, rules_of};
+use super::{Binding, Input, cluster};
 use crate::model::tenants::{Membership, Tenancy};
-use crate::model::{NetworkPolicy, Pod, Port, Protocol};
+use crate::model::{ClusterNetworkPolicy, Namespace, NetworkPolicy, Pod, PolicyTier, Port, Protocol, World};
 
 /// Policy sets by the digest of their rules.
 pub(super) type Sets = BTreeMap<Digest, Arc<PolicySet>>;
@@ -23,7 +23,7 @@ pub(super) struct Subject<'a> {
 
 pub(super) struct KnownSubject {
     pub(super) membership: Membership,
-    /// By direction; `None` where nothing isolates the pod.
+    /// By direction; `None` where no policy has a say.
     pub(super) sets: [Option<Digest>; 2],
 }
 
@@ -33,17 +33,18 @@ type Selection = (Direction, Vec<usize>, Vec<Vec<u16>>);
 
 /// Finds the subjects of policy, and the sets that judge them.
 pub(super) fn subjects<'a>(input: &Input<'a>, tenancy: &Tenancy<'_>) -> (Vec<Subject<'a>>, Sets) {
-    let policies = by_namespace(input);
+    let policies = Policies::of(input.world);
     let mut sets = Sets::new();
     let mut selected: HashMap<Selection, Digest> = HashMap::new();
     let subjects = input.node.endpoints.iter().map(|binding| {
         let pod = binding.pod.as_ref().and_then(|key| input.world.pods.get(key)).filter(|pod| !pod.host_network);
         let known = pod.and_then(|pod| {
             let membership = tenancy.membership(pod)?;
-            let own = policies.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice);
-            let selecting: Vec<&NetworkPolicy> =
-                own.iter().copied().filter(|policy| policy.subject.matches(&pod.labels)).collect();
-            let sets = Direction::ALL.map(|direction| judged_by(direction, &selecting, pod, &mut selected, &mut sets));
+            let namespace = input.world.namespaces.get(&pod.namespace)?;
+            let sets = Direction::ALL.map(|direction| {
+                let selecting = policies.selecting(direction, namespace, pod);
+                judged_by(direction, &selecting, pod, &mut selected, &mut sets)
+            });
             Some(KnownSubject { membership, sets })
         });
         Subject { binding, pod: known }
@@ -51,30 +52,52 @@ pub(super) fn subjects<'a>(input: &Input<'a>, tenancy: &Tenancy<'_>) -> (Vec<Sub
     (subjects.collect(), sets)
 }
 
-fn by_namespace<'a>(input: &Input<'a>) -> HashMap<&'a str, Vec<&'a NetworkPolicy>> {
-    let mut policies: HashMap<&str, Vec<&NetworkPolicy>> = HashMap::new();
-    for policy in input.world.network_policies.values() {
-        policies.entry(&policy.namespace).or_default().push(policy);
+/// The policies of a world, for looking up those of a pod.
+struct Policies<'a> {
+    by_namespace: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
+    /// In the order in which they are asked.
+    cluster: Vec<&'a ClusterNetworkPolicy>,
+}
+
+impl<'a> Policies<'a> {
+    fn of(world: &'a World) -> Self {
+        let mut by_namespace: HashMap<&str, Vec<&NetworkPolicy>> = HashMap::new();
+        for policy in world.network_policies.values() {
+            by_namespace.entry(&policy.namespace).or_default().push(policy);
+        }
+        Self { by_namespace, cluster: cluster::in_order(world) }
     }
-    policies
+
+    /// Being isolated keeps the Baseline tier from being asked, in that direction alone.
+    fn selecting(&self, direction: Direction, namespace: &Namespace, pod: &Pod) -> Selecting<'a> {
+        let own = self.by_namespace.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
+        let isolating: Vec<&NetworkPolicy> = own
+            .filter(|policy| isolating(policy, direction).is_some() && policy.subject.matches(&pod.labels))
+            .collect();
+        let is_asked = |policy: &&ClusterNetworkPolicy| {
+            let is_reached = isolating.is_empty() || policy.tier == PolicyTier::Admin;
+            is_reached && !cluster::rules_of(policy, direction).is_empty() && cluster::selects(policy, namespace, pod)
+        };
+        let cluster = self.cluster.iter().copied().filter(is_asked).collect();
+        Selecting { isolating, cluster }
+    }
 }
 
 fn judged_by(
     direction: Direction,
-    selecting: &[&NetworkPolicy],
+    selecting: &Selecting<'_>,
     pod: &Pod,
     selected: &mut HashMap<Selection, Digest>,
     sets: &mut Sets,
 ) -> Option<Digest> {
-    let policies: Vec<&NetworkPolicy> =
-        selecting.iter().copied().filter(|policy| isolating(policy, direction).is_some()).collect();
-    if policies.is_empty() {
+    if selecting.isolating.is_empty() && selecting.cluster.is_empty() {
         return None;
     }
-    let addresses = policies.iter().map(|policy| std::ptr::from_ref(*policy).addr()).collect();
-    let selection = (direction, addresses, judged_numbers(direction, &policies, pod));
+    let isolating = selecting.isolating.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let cluster = selecting.cluster.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let selection = (direction, isolating.chain(cluster).collect(), judged_numbers(direction, selecting, pod));
     let content = selected.entry(selection).or_insert_with(|| {
-        let set = PolicySet::of(direction, &policies, pod);
+        let set = PolicySet::of(direction, selecting, pod);
         let content = digest(&set);
         sets.insert(content, Arc::new(set));
         content
@@ -83,11 +106,13 @@ fn judged_by(
 }
 
 /// The numbers that the judged pod has for each port name of its ingress rules.
-fn judged_numbers(direction: Direction, policies: &[&NetworkPolicy], pod: &Pod) -> Vec<Vec<u16>> {
+fn judged_numbers(direction: Direction, selecting: &Selecting<'_>, pod: &Pod) -> Vec<Vec<u16>> {
     if direction == Direction::Egress {
         return Vec::new();
     }
-    let ports = policies.iter().flat_map(|policy| rules_of(policy, direction)).flat_map(|rule| &rule.ports);
+    let own = selecting.isolating.iter().flat_map(|policy| rules_of(policy, direction)).flat_map(|rule| &rule.ports);
+    let cluster = selecting.cluster.iter().flat_map(|policy| cluster::rules_of(policy, direction));
+    let ports = own.chain(cluster.flat_map(|rule| &rule.ports));
     ports.filter_map(named).map(|(protocol, name)| named_numbers(pod, protocol, name)).collect()
 }
 

@@ -27,7 +27,8 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     let carried = Carried::of(new);
     let (drift, stale): (Vec<Op>, Vec<Op>) = stale.partition(|op| carried.reads(op));
     let addresses = addresses(old, new);
-    let publications = endpoints::publications(old, new);
+    let held = if addresses.is_empty() { BTreeMap::new() } else { endpoints::held(observed, desired) };
+    let publications = endpoints::publications(old, new, &held);
     let revokes = !(addresses.is_empty() && drift.is_empty() && publications.is_empty());
 
     let mut ops = departures;
@@ -35,6 +36,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     ops.extend(changed(&old.ports, &new.ports, |&row, &value| Op::SetPort { row, value }));
     ops.extend(changed(&old.profiles, &new.profiles, |&index, &profile| Op::SetProfile { index, profile }));
     ops.extend(changed(&old.rules, &new.rules, |&key, &program| Op::SetRule { key, program }));
+    ops.extend(held.iter().map(|(&slot, &endpoint)| Op::SetEndpoint { slot, endpoint }));
     ops.extend(addresses);
     ops.extend(drift);
     ops.extend(endpoints::arrivals(old, new));

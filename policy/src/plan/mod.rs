@@ -9,18 +9,20 @@
 //! 2. **Ids.** From here on a restarted agent knows every number that the maps may hold.
 //! 3. **Port rows, profiles, rules.** New, immutable, and not yet reached by anything: rows stand in every
 //!    live set before any address carries their identity or class.
-//! 4. **Addresses: peers set, ranges set (longest prefix first), ranges removed (shortest first), peers
+//! 4. **Endpoints whose set nobody knows become pending** if addresses are about to change: a restarted agent cannot
+//!    make such a set complete for the new words.
+//! 5. **Addresses: peers set, ranges set (longest prefix first), ranges removed (shortest first), peers
 //!    removed.** In this order each address changes once, from its old word to its new one: a peer hides all
 //!    ranges, a longer prefix hides the shorter ones. Live sets have rows for the new words (3), so the old
 //!    profiles judge them too.
-//! 5. **Rows that no compile wrote** for a peer that some address carries are drift, and go before anything
+//! 6. **Rows that no compile wrote** for a peer that some address carries are drift, and go before anything
 //!    else rests on them.
-//! 6. **New endpoints**: first the record, whose profile stands (3), then the interface that leads to it.
-//! 7. **Publication**: an endpoint's profile is one word. A record becomes pending before its profile turns
+//! 7. **New endpoints**: first the record, whose profile stands (3), then the interface that leads to it.
+//! 8. **Publication**: an endpoint's profile is one word. A record becomes pending before its profile turns
 //!    into the one that restricts nothing, and stops being pending after it has its own.
-//! 8. **The epoch**, last: a flow that is judged anew because of it meets nothing old. It is raised only
+//! 9. **The epoch**, last: a flow that is judged anew because of it meets nothing old. It is raised only
 //!    where an address, a profile or a row that an earlier allow may rest on has changed.
-//! 9. **After a grace period** what nothing leads to any more: records, rows, and the ids at the very end.
+//! 10. **After a grace period** what nothing leads to any more: records, rows, and the ids at the very end.
 
 mod capacity;
 mod diff;

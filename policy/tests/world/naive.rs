@@ -7,10 +7,13 @@ use common::abi::{AllowReason, Direction, DropReason};
 use common::decide::Verdict;
 use policy::model::tenants::Tenancy;
 use policy::model::{
-    Block, Isolation, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, PodKey, Port, Protocol, Rule, RuleIndex,
+    Block, Isolation, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, PodKey, PolicyTier, Port, Protocol, Rule,
+    RuleIndex,
 };
 
 use super::Scene;
+
+mod cluster;
 
 /// Who has an address.
 enum Other<'a> {
@@ -79,7 +82,14 @@ fn other(scene: &Scene, address: IpAddr) -> Other<'_> {
 impl Case<'_> {
     fn judge(&self) -> Expected {
         let plain = |verdict| Expected { verdict, rules: Vec::new() };
-        if matches!(self.other, Other::OwnNode) {
+        let own_node = matches!(self.other, Other::OwnNode);
+        if own_node && self.direction == Direction::Ingress {
+            return plain(Verdict::Allow(AllowReason::OwnNode));
+        }
+        if let Some(decided) = self.tier(PolicyTier::Admin) {
+            return decided;
+        }
+        if own_node {
             return plain(Verdict::Allow(AllowReason::OwnNode));
         }
         let tenancy = Tenancy::of(&self.scene.world, &self.scene.config);
@@ -98,6 +108,7 @@ impl Case<'_> {
         let guarded = own.mode == Isolation::Baseline && self.direction == Direction::Ingress;
         let isolated = foreign.filter(|_| guarded);
         self.network_policies(isolated)
+            .or_else(|| self.tier(PolicyTier::Baseline))
             .unwrap_or_else(|| plain(isolated.map_or(Verdict::Allow(AllowReason::NoPolicy), Verdict::Drop)))
     }
 
@@ -126,7 +137,7 @@ impl Case<'_> {
         };
         let (mut by_name, mut by_other) = (Vec::new(), Vec::new());
         for (policy, rules) in &policies {
-            for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| self.port_matches(rule)) {
+            for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| self.port_matches(&rule.ports)) {
                 let source = reference(policy, Some(RuleIndex { direction: self.direction, index }));
                 let matching = || rule.peers.iter().filter(|peer| self.peer_matches(policy, peer));
                 if self.direction == Direction::Ingress && matching().any(Peer::names_namespaces) {
@@ -169,15 +180,15 @@ impl Case<'_> {
         }
     }
 
-    fn port_matches(&self, rule: &Rule) -> bool {
+    fn port_matches(&self, ports: &[Port]) -> bool {
         let is = |protocol: &Protocol| protocol.number() == self.protocol;
         let destination = match (self.direction, &self.other) {
             (Direction::Ingress, _) => Some(self.judged),
             (Direction::Egress, Other::Pod(pod)) => Some(*pod),
             (Direction::Egress, _) => None,
         };
-        rule.ports.is_empty()
-            || rule.ports.iter().any(|port| match port {
+        ports.is_empty()
+            || ports.iter().any(|port| match port {
                 Port::All(protocol) => is(protocol),
                 Port::Range(protocol, first, last) => is(protocol) && (*first..=*last).contains(&self.port),
                 Port::Named(protocol, name) => {

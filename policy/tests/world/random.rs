@@ -14,6 +14,8 @@ use proptest::sample::{select, subsequence};
 
 use super::{Scene, container_port, ip, net};
 
+mod cluster;
+
 const NAMESPACES: [&str; 4] = ["x", "y", "z", "lost"];
 const CIDRS: [&str; 12] = [
     "0.0.0.0/0",
@@ -61,16 +63,21 @@ pub fn scene() -> impl Strategy<Value = Scene> {
     let pods = vec((labels(), vec(port_of_pod(), 0..3), select(&NAMESPACES[..]), 0..8u8), 6);
     let namespaces = vec((labels(), option::of(select(&["red", "green"][..])), 0..8u8), 3);
 
-    (pods, namespaces, vec(network_policy(), 0..6), select(&MODES[..]), any::<bool>(), any::<bool>()).prop_map(
-        |(pods, namespaces, policies, mode, isolated, by_label)| {
+    let policies = (vec(network_policy(), 0..6), vec(cluster::policy(), 0..4));
+    let nodes = (labels(), labels());
+    (pods, namespaces, policies, nodes, select(&MODES[..]), any::<bool>(), any::<bool>()).prop_map(
+        |(pods, namespaces, (policies, cluster), nodes, mode, isolated, by_label)| {
             let mut scene = Scene::default();
             scene.config.mode = mode;
             scene.config.untenanted = if isolated { Untenanted::Isolated } else { Untenanted::Platform };
             if by_label {
                 scene.config.sources.push(TenantSource::NamespaceLabel("app".to_owned()));
             }
-            let other = Node { name: "other".into(), addresses: vec![ip("192.0.2.2")], ..Node::default() };
-            scene.world.nodes.insert("other".to_owned(), other);
+            let other = Node { addresses: vec![ip("192.0.2.2")], labels: nodes.0, ..Node::default() };
+            scene.world.nodes.insert("other".to_owned(), Node { name: "other".to_owned(), ..other });
+            if let Some(own) = scene.world.nodes.get_mut("node") {
+                own.labels.clone_from(&nodes.1);
+            }
             for (name, (labels, tenant, fate)) in NAMESPACES.iter().zip(namespaces) {
                 let namespace = match tenant {
                     Some(tenant) => scene.owned(name, tenant),
@@ -96,6 +103,10 @@ pub fn scene() -> impl Strategy<Value = Scene> {
             for (index, mut policy) in policies.into_iter().enumerate() {
                 policy.name = format!("p{index}");
                 scene.policy(policy);
+            }
+            for (index, mut policy) in cluster.into_iter().enumerate() {
+                policy.name = format!("c{index}");
+                scene.world.cluster_network_policies.insert(policy.name.clone(), policy);
             }
             scene
         },

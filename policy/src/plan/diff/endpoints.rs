@@ -1,13 +1,13 @@
 //! Endpoints: records that are written once but for two things, the word of their profile and whether they
 //! are pending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use common::abi::{Endpoint, Interface};
+use common::abi::{DirectionRules, Endpoint, Interface};
 
 use super::changed;
-use crate::compile::Tables;
-use crate::plan::{Op, PlanError};
+use crate::compile::{Desired, Id, Kind, Tables};
+use crate::plan::{Observed, Op, PlanError};
 
 pub(super) fn check(old: &Tables, new: &Tables) -> Result<(), PlanError> {
     for (slot, before, after) in kept(old, new) {
@@ -46,10 +46,25 @@ pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
     ops
 }
 
-/// Changes of endpoints that stay.
-pub(super) fn publications(old: &Tables, new: &Tables) -> Vec<Op> {
+/// Endpoints that have to be pending while addresses change: their set is one that nobody made complete for the new
+/// words, and where it denies somebody a row that is not there would let him through. Only a restart into a world that
+/// has changed meanwhile comes to this: it does not know the rules of the sets that it finds.
+pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endpoint> {
+    let is_complete = |rules: &DirectionRules| {
+        let id = Id { kind: Kind::Set, number: rules.set };
+        rules.set == 0 || desired.ids.0.contains_key(&id)
+    };
+    let stays_judged = |slot| observed.tables.profile_of(slot).is_some_and(|it| it.rules.iter().all(is_complete));
+    let kept = kept(&observed.tables, &desired.tables)
+        .filter(|(slot, before, _)| !before.is(Endpoint::PENDING) && !stays_judged(*slot));
+    kept.map(|(slot, before, _)| (slot, with(before, before.profile, before.flags | Endpoint::PENDING))).collect()
+}
+
+/// Changes of endpoints that stay, those in `held` from what they are there.
+pub(super) fn publications(old: &Tables, new: &Tables, held: &BTreeMap<u32, Endpoint>) -> Vec<Op> {
     let mut ops = Vec::new();
     for (slot, before, after) in kept(old, new) {
+        let before = held.get(&slot).unwrap_or(before);
         let becomes_pending = after.is(Endpoint::PENDING) && !before.is(Endpoint::PENDING);
         // One word at a time, and never a record that is neither pending nor restricted.
         let between = if becomes_pending {
