@@ -187,3 +187,40 @@ fn lint_reports_what_is_refused_beside_what_is_odd() {
     let broken = written(&folder, "a: [");
     assert_eq!(bulkhead(&["policy", "lint", "-f", broken.to_str().expect("UTF-8")]).code, 2);
 }
+
+#[test]
+fn templates_are_written_for_namespaces_or_for_capsule() {
+    let template = |args: &[&str]| bulkhead(&[&["policy", "template"], args].concat());
+    let list = template(&["--list"]);
+    assert_eq!(list.code, 0);
+    for name in ["default-deny", "isolate-tenant", "allow-dns", "allow-tenant", "egress-network"] {
+        assert!(list.out.lines().any(|line| line == name), "{name}");
+    }
+    let written = |text: &str| -> Vec<Value> {
+        let documents = serde_yaml_ng::Deserializer::from_str(text);
+        documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect()
+    };
+    let each = template(&["isolate-tenant", "--set", "tenant=team-a", "--set", "namespaces=a,b"]);
+    let [a, b] = &written(&each.out)[..] else { panic!("{}", each.out) };
+    assert_eq!([&a["metadata"]["namespace"], &b["metadata"]["namespace"]], ["a", "b"]);
+    let capsule = template(&["isolate-tenant", "--set", "tenant=team-a"]);
+    let [resource] = &written(&capsule.out)[..] else { panic!("{}", capsule.out) };
+    assert_eq!([&resource["kind"], &resource["apiVersion"]], ["GlobalTenantResource", "capsule.clastix.io/v1beta2"]);
+    assert_eq!(resource["spec"]["tenantSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "team-a");
+    let item = &resource["spec"]["resources"][0]["rawItems"][0];
+    assert_eq!([&item["spec"], &item["kind"]], [&a["spec"], &a["kind"]]);
+    assert_eq!(item["metadata"], serde_json::json!({"name": "isolate-tenant"}));
+
+    for (args, part) in [
+        (&["allow-dns"][..], "--set namespaces"),
+        (&["isolate-tenant", "--set", "namespaces=a"], "tenant is required"),
+        (&["allow-dns", "--set", "namespace=a"], "namespaces"),
+        (&["allow-dns", "--set", "namespaces=A"], "lower-case"),
+        (&["egress-network", "--set", "namespaces=a", "--set", "cidr=192.0.2.1/24"], "192.0.2.0/24"),
+        (&["allow-tenant", "--set", "namespaces=a", "--set", "from=b", "--set", "ports=http"], "is no port"),
+    ] {
+        let refused = template(args);
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{args:?}");
+        assert!(refused.err.contains(part), "{args:?}: {}", refused.err);
+    }
+}

@@ -2,7 +2,7 @@
 //! there is none, one world is made of them.
 
 mod addresses;
-mod check;
+pub(crate) mod check;
 mod convert;
 mod error;
 mod kind;
