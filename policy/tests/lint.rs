@@ -4,7 +4,10 @@
 mod world;
 
 use policy::ask::{Engine, LINT_RULES, LintFinding, Severity};
-use policy::model::{Isolation, NamespaceScope, NetworkPolicy, Peer, Port, Protocol, Service, ServicePort, TargetPort};
+use policy::model::{
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Isolation, NamespaceScope, NetworkPolicy, Peer, Pods,
+    PolicyTier, Port, Protocol, Service, ServicePort, TargetPort,
+};
 use world::{Scene, block, container_port, labels, own_pods, pods, policy, rule, selector, tcp};
 
 const DNS: Port = Port::Range(Protocol::Udp, 53, 53);
@@ -194,4 +197,82 @@ fn tenancy() {
     scene.owned("b1", "b").annotations = labels("bulkhead.dev/isolation=stirct");
     let expected = ["namespace/a2 metadata", "namespace/b1 metadata.annotations[bulkhead.dev/isolation]"];
     assert_eq!(found(&scene, "tenancy"), expected);
+}
+
+fn selected(pods: &str) -> Pods {
+    Pods { namespaces: selector(""), pods: selector(pods) }
+}
+
+fn accept(peers: &[ClusterPeer], ports: &[Port]) -> ClusterRule {
+    ClusterRule { action: Action::Accept, peers: peers.to_vec(), ports: ports.to_vec() }
+}
+
+fn of_cluster(scene: &mut Scene, name: &str, priority: u16, subject: &str, egress: &[ClusterRule]) {
+    let policy = ClusterNetworkPolicy {
+        name: name.to_owned(),
+        tier: PolicyTier::Admin,
+        priority,
+        subject: selected(subject),
+        ingress: Vec::new(),
+        egress: egress.to_vec(),
+    };
+    scene.world.cluster_network_policies.insert(name.to_owned(), policy);
+}
+
+#[test]
+fn cluster_policies_select_somebody() {
+    let mut scene = two_pods();
+    of_cluster(&mut scene, "p", 1, "app=db", &[accept(&[ClusterPeer::Pods(selected("app=web"))], &[])]);
+    assert_eq!(all(&scene), []);
+    of_cluster(&mut scene, "p", 1, "app=bd", &[accept(&[ClusterPeer::Pods(selected("ap=web"))], &[])]);
+    assert_eq!(found(&scene, "selects-nothing"), ["clusternetworkpolicy/p spec.subject"]);
+    let expected = ["spec.egress[0].to[0].podSelector[ap]", "spec.subject.podSelector[app]"];
+    assert_eq!(found(&scene, "unknown-label"), expected.map(|field| format!("clusternetworkpolicy/p {field}")));
+}
+
+#[test]
+fn priority_ties() {
+    let mut scene = two_pods();
+    of_cluster(&mut scene, "a", 1, "", &[]);
+    of_cluster(&mut scene, "b", 2, "", &[]);
+    assert_eq!(found(&scene, "priority-tie"), none());
+    of_cluster(&mut scene, "b", 1, "", &[]);
+    assert_eq!(found(&scene, "priority-tie"), ["clusternetworkpolicy/b spec.priority"]);
+}
+
+#[test]
+fn unknown_peers() {
+    let mut scene = two_pods();
+    let known = || ClusterPeer::Pods(selected(""));
+    of_cluster(&mut scene, "p", 1, "", &[accept(&[known()], &[])]);
+    assert_eq!(found(&scene, "unknown-peer"), none());
+    let domains = ClusterPeer::Domains(vec!["example.com".to_owned()]);
+    of_cluster(&mut scene, "p", 1, "", &[accept(&[known(), ClusterPeer::Unknown], &[]), accept(&[domains], &[])]);
+    let expected = ["spec.egress[0].to[1]", "spec.egress[1].to[0]"];
+    assert_eq!(found(&scene, "unknown-peer"), expected.map(|field| format!("clusternetworkpolicy/p {field}")));
+}
+
+#[test]
+fn unreachable_cluster_rules() {
+    let mut scene = two_pods();
+    let db = || ClusterPeer::Pods(selected("app=db"));
+    of_cluster(&mut scene, "first", 1, "", &[accept(&[db()], &[tcp(80)])]);
+    of_cluster(&mut scene, "second", 2, "app=web", &[accept(&[db()], &[])]);
+    assert_eq!(found(&scene, "unreachable-cluster-rule"), none());
+    let nobody = ClusterPeer::Pods(selected("app=none"));
+    of_cluster(&mut scene, "second", 2, "app=web", &[accept(&[db()], &[tcp(80)]), accept(&[nobody], &[])]);
+    let expected = ["spec.egress[0]", "spec.egress[1]"].map(|field| format!("clusternetworkpolicy/second {field}"));
+    assert_eq!(found(&scene, "unreachable-cluster-rule"), expected);
+    of_cluster(&mut scene, "first", 1, "app=db", &[accept(&[db()], &[tcp(80)])]);
+    assert_eq!(found(&scene, "unreachable-cluster-rule"), &expected[1..], "other pods' rules decide nothing here");
+}
+
+#[test]
+fn accepted_networks_match_pods() {
+    let mut scene = two_pods();
+    let networks = |cidr: &str| accept(&[ClusterPeer::Networks(vec![world::net(cidr)])], &[]);
+    of_cluster(&mut scene, "p", 1, "", &[networks("192.0.2.0/24")]);
+    assert_eq!(found(&scene, "block-matches-pods"), none());
+    of_cluster(&mut scene, "p", 1, "", &[networks("10.0.0.0/8")]);
+    assert_eq!(found(&scene, "block-matches-pods"), ["clusternetworkpolicy/p spec.egress[0].to[0].networks"]);
 }

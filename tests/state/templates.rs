@@ -37,7 +37,7 @@ fn every_template_opens_what_it_says_and_nothing_else() {
     let shut = apply(&mut lab, &mut open, &["default-deny"]);
     assert!(shut.opened.is_empty() && shut.is_shut("team-a-front/web", "team-a-front/client", "tcp/80"));
     assert!(shut.is_shut("team-a-front/web", OUTSIDE, "tcp/80") && shut.is_shut(OUTSIDE, "team-a-front/web", "tcp/80"));
-    assert!(!open.iter().any(|flow| is_of_tenant(flow)), "a default deny leaves nothing");
+    assert!(!open.iter().any(is_of_tenant), "a default deny leaves nothing");
 
     let change = apply(&mut lab, &mut open, &["isolate-tenant", "tenant=team-a"]);
     change.opens_only(|from, to, _| of_tenant(from) && of_tenant(to));

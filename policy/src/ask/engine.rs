@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use common::abi::{Direction, DropReason, LowerVerdict, Peer, PeerKind, Profile, TenantId};
-use common::decide::{Judgement, Question, Verdict, consult, judge};
+use common::abi::{AdminVerdict, Direction, DropReason, LowerVerdict, Peer, PeerKind, Profile, TenantId};
+use common::decide::{Judgement, Question, Said as Rules, Verdict, consult, judge};
 
 use super::end::{End, Party, Role};
 use super::lookup::Lookup;
@@ -259,8 +259,18 @@ impl Judged<'_> {
 
     /// What NetworkPolicies and the Baseline tier say; `None` where a compiled record that should be there is not.
     pub fn lower(&self) -> Option<LowerVerdict> {
+        self.said().map(|said| said.lower.lower_verdict())
+    }
+
+    /// True where the Admin tier accepts or denies.
+    pub fn admin_decides(&self) -> bool {
+        self.said().is_some_and(|said| said.admin.admin_verdict() != AdminVerdict::Pass)
+    }
+
+    /// What the rules say, tier by tier.
+    pub fn said(&self) -> Option<Rules> {
         let rules = self.profile.direction(self.question.direction);
-        consult(&self.compiled.desired.tables, rules, self.question).map(|said| said.lower.lower_verdict())
+        consult(&self.compiled.desired.tables, rules, self.question)
     }
 
     pub fn tenancy(&self) -> Option<String> {

@@ -6,7 +6,10 @@ use std::collections::btree_map::Entry;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-use crate::model::{NamespaceScope, NetworkPolicy, Operator, Peer, Port, Rule, Selector};
+use crate::model::{
+    ClusterNetworkPolicy, ClusterPeer, ClusterRule, NamespaceScope, NetworkPolicy, Operator, Peer, Pods, Port,
+    Protocol, Rule, Selector,
+};
 
 /// An object with its apiVersion and kind, ready to be applied.
 #[derive(Serialize)]
@@ -121,6 +124,153 @@ pub(super) fn network_policy<S: Serializer>(policy: &NetworkPolicy, serializer: 
         },
     }
     .serialize(serializer)
+}
+
+#[derive(Serialize)]
+struct ClusterSpec {
+    tier: &'static str,
+    priority: u16,
+    subject: ClusterPeerForm,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ingress: Vec<ClusterIngressRule>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    egress: Vec<ClusterEgressRule>,
+}
+
+#[derive(Serialize)]
+struct ClusterIngressRule {
+    action: &'static str,
+    from: Vec<ClusterPeerForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    protocols: Vec<ProtocolForm>,
+}
+
+#[derive(Serialize)]
+struct ClusterEgressRule {
+    action: &'static str,
+    to: Vec<ClusterPeerForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    protocols: Vec<ProtocolForm>,
+}
+
+/// A union: one of the fields is there.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterPeerForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pods: Option<PodsForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    networks: Option<Vec<IpNet>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<LabelSelector>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_names: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodsForm {
+    namespace_selector: LabelSelector,
+    pod_selector: LabelSelector,
+}
+
+/// A union: one of the fields is there.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProtocolForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<DestinationPort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<DestinationPort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sctp: Option<DestinationPort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_named_port: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DestinationPort {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_port: Option<PortNumbers>,
+}
+
+/// A union: one of the fields is there.
+#[derive(Serialize)]
+struct PortNumbers {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<PortRange>,
+}
+
+#[derive(Serialize)]
+struct PortRange {
+    start: u16,
+    end: u16,
+}
+
+pub(super) fn cluster_network_policy<S: Serializer>(
+    policy: &ClusterNetworkPolicy,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let form = |rule: &ClusterRule| {
+        let peers: Vec<ClusterPeerForm> = rule.peers.iter().filter_map(cluster_peer).collect();
+        (rule.action.name(), peers, rule.ports.iter().map(protocol).collect::<Vec<_>>())
+    };
+    let ingress = policy.ingress.iter().map(form);
+    let egress = policy.egress.iter().map(form);
+    Object {
+        api_version: "policy.networking.k8s.io/v1alpha2",
+        kind: "ClusterNetworkPolicy",
+        metadata: Metadata { name: &policy.name, namespace: None },
+        spec: ClusterSpec {
+            tier: policy.tier.name(),
+            priority: policy.priority,
+            subject: pods(&policy.subject),
+            ingress: ingress.map(|(action, from, protocols)| ClusterIngressRule { action, from, protocols }).collect(),
+            egress: egress.map(|(action, to, protocols)| ClusterEgressRule { action, to, protocols }).collect(),
+        },
+    }
+    .serialize(serializer)
+}
+
+fn pods(pods: &Pods) -> ClusterPeerForm {
+    let form = PodsForm { namespace_selector: (&pods.namespaces).into(), pod_selector: (&pods.pods).into() };
+    ClusterPeerForm { pods: Some(form), ..ClusterPeerForm::default() }
+}
+
+/// `None` for what the API has no words for.
+fn cluster_peer(peer: &ClusterPeer) -> Option<ClusterPeerForm> {
+    let none = ClusterPeerForm::default();
+    match peer {
+        ClusterPeer::Pods(selected) => Some(pods(selected)),
+        ClusterPeer::Networks(networks) => Some(ClusterPeerForm { networks: Some(networks.clone()), ..none }),
+        ClusterPeer::Nodes(selector) => Some(ClusterPeerForm { nodes: Some(selector.into()), ..none }),
+        ClusterPeer::Domains(names) => Some(ClusterPeerForm { domain_names: Some(names.clone()), ..none }),
+        ClusterPeer::Unknown => None,
+    }
+}
+
+fn protocol(port: &Port) -> ProtocolForm {
+    let none = ProtocolForm::default();
+    let (protocol, destination_port) = match port {
+        Port::All(protocol) => (protocol, None),
+        Port::Range(protocol, first, last) if first == last => {
+            (protocol, Some(PortNumbers { number: Some(*first), range: None }))
+        }
+        Port::Range(protocol, first, last) => {
+            let range = Some(PortRange { start: *first, end: *last });
+            (protocol, Some(PortNumbers { number: None, range }))
+        }
+        Port::Named(_, name) => return ProtocolForm { destination_named_port: Some(name.clone()), ..none },
+    };
+    let numbers = Some(DestinationPort { destination_port });
+    match protocol {
+        Protocol::Tcp => ProtocolForm { tcp: numbers, ..none },
+        Protocol::Udp => ProtocolForm { udp: numbers, ..none },
+        Protocol::Sctp => ProtocolForm { sctp: numbers, ..none },
+    }
 }
 
 fn peers(rule: &Rule) -> Vec<PeerForm> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use common::abi::PortKey;
 
-use crate::model::{Port, Protocol, Rule, World};
+use crate::model::{Port, Protocol, World};
 
 /// A transport protocol and destination port, or ICMP, which has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,7 +56,7 @@ impl FlowPort {
         for port in world.pods.values().flat_map(|pod| &pod.ports) {
             ports.insert(Self::Transport(port.protocol, port.port));
         }
-        for port in policy_rules(world).flat_map(|rule| &rule.ports) {
+        for port in ports_of_policies(world) {
             match port {
                 Port::Range(protocol, first, last) => {
                     ports.extend([Self::Transport(*protocol, *first), Self::Transport(*protocol, *last)]);
@@ -75,14 +75,16 @@ impl FlowPort {
     }
 }
 
-fn policy_rules(world: &World) -> impl Iterator<Item = &Rule> {
-    world.network_policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten())
+fn ports_of_policies(world: &World) -> impl Iterator<Item = &Port> {
+    let own = world.network_policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
+    let cluster = world.cluster_network_policies.values();
+    let cluster = cluster.flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+    own.flat_map(|rule| &rule.ports).chain(cluster.flat_map(|rule| &rule.ports))
 }
 
 /// A port that no container declares and that lies in no policy's range. `None` where there is none.
 fn unmentioned(world: &World, declared: &BTreeSet<FlowPort>, protocol: Protocol) -> Option<FlowPort> {
-    let ranges: Vec<(u16, u16)> = policy_rules(world)
-        .flat_map(|rule| &rule.ports)
+    let ranges: Vec<(u16, u16)> = ports_of_policies(world)
         .filter_map(|port| match port {
             Port::Range(other, first, last) if *other == protocol => Some((*first, *last)),
             Port::Range(..) | Port::All(_) | Port::Named(..) => None,

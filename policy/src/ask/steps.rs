@@ -1,7 +1,7 @@
 //! The chain of steps that leads to a verdict (CONTRACT.md §3), as far as it was walked.
 
 use common::abi::{AdminVerdict, AllowReason, Direction, DropReason, LowerVerdict, Mode, PeerKind};
-use common::decide::{Said as Rules, Verdict, consult, foreign};
+use common::decide::{Said as Rules, Verdict, foreign};
 use serde::Serialize;
 
 use super::engine::Judged;
@@ -39,7 +39,6 @@ impl Step {
 
 /// The steps up to the one that decided.
 pub(super) fn steps(judged: &Judged<'_>) -> Vec<Step> {
-    let rules = judged.profile.direction(judged.question.direction);
     match judged.judgement.verdict {
         Verdict::Allow(AllowReason::OwnNode) if judged.question.direction == Direction::Ingress => {
             return vec![Step::new("own_node", Outcome::Allow, "the pod's own node reaches it, so that probes work")];
@@ -47,7 +46,7 @@ pub(super) fn steps(judged: &Judged<'_>) -> Vec<Step> {
         Verdict::Drop(DropReason::Capacity) => return vec![missing()],
         Verdict::Allow(_) | Verdict::Drop(_) => {}
     }
-    let Some(said) = consult(&judged.compiled.desired.tables, rules, judged.question) else { return vec![missing()] };
+    let Some(said) = judged.said() else { return vec![missing()] };
     let walk = Walk { judged, said };
     let mut steps = Vec::new();
     for step in [Walk::admin, Walk::strict, Walk::network_policy, Walk::baseline_tier, Walk::baseline, Walk::default] {

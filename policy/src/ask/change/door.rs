@@ -4,7 +4,7 @@ use common::abi::{Direction, LowerVerdict};
 use ipnet::IpNet;
 
 use super::Dropped;
-use super::selection::{exactly, namespace};
+use super::selection::{exactly, named};
 use crate::ask::engine::Engine;
 use crate::ask::port::FlowPort;
 use crate::model::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
@@ -42,7 +42,7 @@ impl Engine<'_> {
         let is_near = dropped.own.pod().is_some_and(|own| own.namespace == pod.namespace);
         // Another tenant is let in only by a rule that names namespaces.
         let own = is_near && self.tenant(dropped.own) == self.tenant(other);
-        let namespaces = if own { NamespaceScope::Own } else { namespace(&pod.namespace) };
+        let namespaces = if own { NamespaceScope::Own } else { NamespaceScope::Selected(named(&pod.namespace)) };
         Peer::Pods { namespaces, pods: Some(exactly(self.world, pod)) }
     }
 
@@ -64,7 +64,7 @@ pub(super) fn is_isolated(dropped: &Dropped<'_>) -> bool {
 }
 
 /// `allow-to-db-pg-tcp-5432`
-fn name(dropped: &Dropped<'_>) -> String {
+pub(super) fn name(dropped: &Dropped<'_>) -> String {
     let side = match dropped.judged.question.direction {
         Direction::Egress => "to",
         Direction::Ingress => "from",

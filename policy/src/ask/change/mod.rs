@@ -1,10 +1,11 @@
 //! What would have to change for a dropped flow to pass: the smallest change, never one that opens more than was asked
 //! about.
 
+mod accept;
 mod door;
 mod selection;
 
-use common::abi::{Direction, DropReason, Mode, PeerKind};
+use common::abi::{Direction, DropReason, LowerVerdict, Mode, PeerKind};
 use common::decide::Verdict;
 use serde::{Serialize, Serializer};
 
@@ -13,7 +14,7 @@ use super::engine::{Engine, Judged};
 use super::manifest;
 use super::port::FlowPort;
 use crate::model::tenants::{Finding, ISOLATION_ANNOTATION};
-use crate::model::{NetworkPolicy, World};
+use crate::model::{ClusterNetworkPolicy, NetworkPolicy, PolicyTier, World};
 
 /// One change. All changes of an explanation together let the flow pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,12 +30,14 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proposal {
     NetworkPolicy(NetworkPolicy),
+    ClusterNetworkPolicy(ClusterNetworkPolicy),
 }
 
 impl Serialize for Proposal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::NetworkPolicy(policy) => manifest::network_policy(policy, serializer),
+            Self::ClusterNetworkPolicy(policy) => manifest::cluster_network_policy(policy, serializer),
         }
     }
 }
@@ -45,6 +48,9 @@ impl Proposal {
         match self {
             Self::NetworkPolicy(policy) => {
                 world.network_policies.insert((policy.namespace.clone(), policy.name.clone()), policy.clone());
+            }
+            Self::ClusterNetworkPolicy(policy) => {
+                world.cluster_network_policies.insert(policy.name.clone(), policy.clone());
             }
         }
     }
@@ -69,13 +75,19 @@ impl Engine<'_> {
         match reason {
             DropReason::TenantIsolation if strict => vec![self.past_strict(dropped)],
             DropReason::Quarantine if strict => self.out_of_quarantine(dropped),
+            DropReason::TenantIsolation | DropReason::Quarantine if self.baseline_tier_asks(dropped) => {
+                vec![self.new_accept(dropped, PolicyTier::Baseline, "")]
+            }
             DropReason::TenantIsolation | DropReason::Quarantine | DropReason::DefaultDeny => {
                 vec![self.new_policy(dropped)]
             }
-            DropReason::ClusterPolicy => vec![advice(format!(
-                "Add an Accept rule before {}, or take that rule out.",
-                dropped.judged.record().rules.join(", ")
-            ))],
+            DropReason::ClusterPolicy => {
+                let baseline =
+                    dropped.judged.lower() == Some(LowerVerdict::BaselineDeny) && !dropped.judged.admin_decides();
+                let tier = if baseline { PolicyTier::Baseline } else { PolicyTier::Admin };
+                let denies = format!("It comes before {}, which denies.", dropped.judged.record().rules.join(", "));
+                vec![self.new_accept(dropped, tier, &denies)]
+            }
             DropReason::InvalidPolicy => {
                 vec![advice(format!("Correct {}.", dropped.judged.record().rules.join(", ")))]
             }
@@ -111,22 +123,70 @@ impl Engine<'_> {
         Change { says, apply: Some(Proposal::NetworkPolicy(policy)) }
     }
 
-    fn past_strict(&self, dropped: &Dropped<'_>) -> Change {
-        let tenant = self.tenant(dropped.own).unwrap_or_default();
-        advice(format!(
-            "Tenant {tenant} is strict, so no NetworkPolicy can allow it: relax its annotation {ISOLATION_ANNOTATION} \
-             (or the annotation of namespace {}, or tenancy.mode) to baseline or off, which opens more than this flow.",
-            namespace(dropped.own)
-        ))
+    /// True where policies of the Baseline tier are asked about the pod: one that isolates it would take them out.
+    fn baseline_tier_asks(&self, dropped: &Dropped<'_>) -> bool {
+        let pod = dropped.own.pod().and_then(|key| self.world.pods.get(key));
+        let Some((pod, namespace)) = pod.and_then(|pod| Some((pod, self.world.namespaces.get(&pod.namespace)?))) else {
+            return false;
+        };
+        let asks = |policy: &ClusterNetworkPolicy| {
+            let rules = match dropped.judged.question.direction {
+                Direction::Egress => &policy.egress,
+                Direction::Ingress => &policy.ingress,
+            };
+            let subject = &policy.subject;
+            let selects = subject.namespaces.matches(&namespace.labels) && subject.pods.matches(&pod.labels);
+            policy.tier == PolicyTier::Baseline && !rules.is_empty() && selects
+        };
+        !door::is_isolated(dropped) && self.world.cluster_network_policies.values().any(asks)
     }
 
+    /// `why`: a sentence about what is in the way.
+    fn new_accept(&self, dropped: &Dropped<'_>, tier: PolicyTier, why: &str) -> Change {
+        let direction = dropped.judged.question.direction;
+        let (own, other) = (&dropped.own.name, &dropped.other.name);
+        let Some(policy) = self.accept(dropped, tier) else {
+            if dropped.port == FlowPort::Icmp {
+                return icmp(dropped);
+            }
+            return advice(format!(
+                "No ClusterNetworkPolicy of the {} tier can accept this flow alone: none comes before all others, or \
+                 {other} cannot be named as a source. {why} Correct what is in the way.",
+                tier.name()
+            ));
+        };
+        let says = format!(
+            "Add ClusterNetworkPolicy {} (tier {}, priority {}): it selects {own} and accepts {} {other} on {}. {why}",
+            policy.name,
+            tier.name(),
+            policy.priority,
+            side(direction),
+            dropped.port
+        );
+        let says = says.trim_end().to_owned();
+        Change { says, apply: Some(Proposal::ClusterNetworkPolicy(policy)) }
+    }
+
+    fn past_strict(&self, dropped: &Dropped<'_>) -> Change {
+        let tenant = self.tenant(dropped.own).unwrap_or_default();
+        let why = format!(
+            "Tenant {tenant} is strict, so no NetworkPolicy can allow it; {ISOLATION_ANNOTATION}: baseline on the tenant \
+             would let it, but it opens more than this flow."
+        );
+        self.new_accept(dropped, PolicyTier::Admin, &why)
+    }
+
+    /// The marks are to be repaired; what lets this flow pass meanwhile is an exception.
     fn out_of_quarantine(&self, dropped: &Dropped<'_>) -> Vec<Change> {
         let ends = [namespace(dropped.own), namespace(dropped.other)];
         let concerns = |finding: &&Finding| match finding {
             Finding::Quarantine { namespace, .. } => ends.contains(&namespace.as_str()),
             Finding::UnknownMode { .. } => false,
         };
-        self.findings().iter().filter(concerns).map(|finding| advice(format!("{finding}."))).collect()
+        let findings: Vec<String> =
+            self.findings().iter().filter(concerns).map(|finding| format!("{finding}.")).collect();
+        let why = format!("Better repair the marks of tenancy: {}", findings.join(" "));
+        vec![self.new_accept(dropped, PolicyTier::Admin, &why)]
     }
 }
 

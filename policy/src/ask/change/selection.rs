@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Labels, NamespaceScope, Operator, Pod, Requirement, Selector, World};
+use crate::model::{Labels, Operator, Pod, Requirement, Selector, World};
 
 /// Labels that a controller gives, other ones at each roll-out.
 const GENERATED: [&str; 3] = ["pod-template-hash", "controller-revision-hash", "pod-template-generation"];
@@ -31,8 +31,8 @@ pub(super) fn exactly(world: &World, pod: &Pod) -> Selector {
 }
 
 /// The namespace of that name alone.
-pub(super) fn namespace(name: &str) -> NamespaceScope {
-    NamespaceScope::Selected(Selector { requirements: vec![is(NAME_LABEL, name)] })
+pub(super) fn named(namespace: &str) -> Selector {
+    Selector { requirements: vec![is(NAME_LABEL, namespace)] }
 }
 
 fn lasting(labels: &Labels) -> Labels {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use common::abi::Direction;
 
-use super::subject::{Subject, counted, isolates, warning};
+use super::subject::{Subject, counted, isolates, name_of, warning};
 use super::{LintFinding, LintRule};
 use crate::ask::FlowPort;
 use crate::ask::end::End;
@@ -42,7 +42,7 @@ fn check(subject: &Subject<'_>) -> Vec<LintFinding> {
             counted(pods.len(), "pod")
         );
         let remedy = format!("bulkhead policy template allow-dns --set namespaces={}", policy.namespace);
-        warning(NAME, policy, "spec.egress", message, remedy)
+        warning(NAME, name_of(policy), "spec.egress", message, remedy)
     };
     mute.into_values().map(warn).collect()
 }

@@ -4,12 +4,15 @@
 mod block_matches_pods;
 mod dns_forgotten;
 mod owner_can_undo;
+mod priority_tie;
 mod same_tenant_shut;
 mod selects_nothing;
 mod service_target_shut;
 mod subject;
 mod tenancy;
 mod unknown_label;
+mod unknown_peer;
+mod unreachable_cluster_rule;
 mod unreachable_rule;
 
 use serde::Serialize;
@@ -64,16 +67,19 @@ pub struct LintRule {
 }
 
 /// Everything that is looked for in a world.
-pub const LINT_RULES: [LintRule; 9] = [
+pub const LINT_RULES: [LintRule; 12] = [
     block_matches_pods::RULE,
     dns_forgotten::RULE,
     owner_can_undo::RULE,
+    priority_tie::RULE,
     same_tenant_shut::RULE,
     selects_nothing::RULE,
     service_target_shut::RULE,
     tenancy::RULE,
     unknown_label::RULE,
+    unknown_peer::RULE,
     unreachable_rule::RULE,
+    unreachable_cluster_rule::RULE,
 ];
 
 impl Engine<'_> {

@@ -2,7 +2,7 @@
 
 use common::abi::Direction;
 
-use super::subject::{Subject, isolates, warning};
+use super::subject::{Subject, isolates, name_of, warning};
 use super::{LintFinding, LintRule};
 use crate::model::{NamespaceScope, NetworkPolicy, Peer, Pod};
 
@@ -30,7 +30,7 @@ fn check(subject: &Subject<'_>) -> Vec<LintFinding> {
                 other.namespace
             );
             let remedy = format!("bulkhead policy template isolate-tenant --set tenant={tenant}");
-            findings.push(warning(NAME, policy, format!("spec.{}", direction.name()), message, remedy));
+            findings.push(warning(NAME, name_of(policy), format!("spec.{}", direction.name()), message, remedy));
         }
     }
     findings

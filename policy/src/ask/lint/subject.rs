@@ -4,7 +4,9 @@ use common::abi::Direction;
 
 use super::{Config, Engine, LintFinding, Severity, World};
 use crate::model::tenants::{Membership, Tenancy};
-use crate::model::{Block, NamespaceScope, NetworkPolicy, Peer, Pod, Rule};
+use crate::model::{
+    Block, ClusterNetworkPolicy, ClusterPeer, ClusterRule, NamespaceScope, NetworkPolicy, Peer, Pod, Pods, Rule,
+};
 
 pub(super) struct Subject<'a> {
     pub engine: &'a Engine<'a>,
@@ -33,6 +35,31 @@ impl<'a> Subject<'a> {
     /// Every rule that has an effect.
     pub fn rules(&self) -> impl Iterator<Item = Placed<'a>> {
         self.policies().flat_map(|policy| Direction::ALL.into_iter().flat_map(move |at| rules(policy, at)))
+    }
+
+    /// In the order in which they are asked.
+    pub fn cluster_policies(&self) -> Vec<&'a ClusterNetworkPolicy> {
+        let mut policies: Vec<_> = self.world.cluster_network_policies.values().collect();
+        policies.sort_by_key(|policy| (policy.tier, policy.priority, &policy.name));
+        policies
+    }
+
+    /// Their rules, tier by tier and direction by direction in the order in which they are asked.
+    pub fn cluster_rules(&self) -> Vec<ClusterPlaced<'a>> {
+        let policies = self.cluster_policies();
+        let placed = |direction| {
+            policies.iter().flat_map(move |policy| {
+                let rules = cluster_rules(policy, direction).iter().enumerate();
+                rules.map(move |(index, rule)| ClusterPlaced { policy, direction, index, rule })
+            })
+        };
+        Direction::ALL.into_iter().flat_map(placed).collect()
+    }
+
+    /// True for pods of a ClusterNetworkPolicy that the pod is one of.
+    pub fn is_of(&self, pods: &Pods, pod: &Pod) -> bool {
+        let namespace = self.world.namespaces.get(&pod.namespace);
+        namespace.is_some_and(|own| pods.namespaces.matches(&own.labels)) && pods.pods.matches(&pod.labels)
     }
 
     /// The pods that policy can be about.
@@ -81,6 +108,33 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// The same for a ClusterNetworkPolicy.
+#[derive(Clone, Copy)]
+pub(super) struct ClusterPlaced<'a> {
+    pub policy: &'a ClusterNetworkPolicy,
+    pub direction: Direction,
+    pub index: usize,
+    pub rule: &'a ClusterRule,
+}
+
+impl<'a> ClusterPlaced<'a> {
+    /// `clusternetworkpolicy/NAME`
+    pub fn object(&self) -> String {
+        cluster_name_of(self.policy)
+    }
+
+    /// `spec.ingress[0]`
+    pub fn field(&self) -> String {
+        format!("spec.{}[{}]", self.direction.name(), self.index)
+    }
+
+    /// Every peer with its field, `spec.ingress[0].from[1]`.
+    pub fn peers(&self) -> impl Iterator<Item = (String, &'a ClusterPeer)> {
+        let field = format!("{}.{}", self.field(), side(self.direction));
+        self.rule.peers.iter().enumerate().map(move |(index, peer)| (format!("{field}[{index}]"), peer))
+    }
+}
+
 impl<'a> Placed<'a> {
     /// `spec.ingress[0]`
     pub fn field(&self) -> String {
@@ -89,13 +143,20 @@ impl<'a> Placed<'a> {
 
     /// Every peer with its field, `spec.ingress[0].from[1]`.
     pub fn peers(&self) -> impl Iterator<Item = (String, &'a Peer)> {
-        let side = match self.direction {
-            Direction::Egress => "to",
-            Direction::Ingress => "from",
-        };
-        let field = self.field();
-        self.rule.peers.iter().enumerate().map(move |(index, peer)| (format!("{field}.{side}[{index}]"), peer))
+        let field = format!("{}.{}", self.field(), side(self.direction));
+        self.rule.peers.iter().enumerate().map(move |(index, peer)| (format!("{field}[{index}]"), peer))
     }
+}
+
+const fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "to",
+        Direction::Ingress => "from",
+    }
+}
+
+pub(super) fn cluster_name_of(policy: &ClusterNetworkPolicy) -> String {
+    format!("clusternetworkpolicy/{}", policy.name)
 }
 
 /// The rules of a policy in a direction that it isolates.
@@ -115,20 +176,27 @@ pub(super) fn holds(block: &Block, address: std::net::IpAddr) -> bool {
     block.cidr.contains(&address) && !block.except.iter().any(|except| except.contains(&address))
 }
 
+pub(super) fn cluster_rules(policy: &ClusterNetworkPolicy, direction: Direction) -> &[ClusterRule] {
+    match direction {
+        Direction::Egress => &policy.egress,
+        Direction::Ingress => &policy.ingress,
+    }
+}
+
 pub(super) fn name_of(policy: &NetworkPolicy) -> String {
     format!("networkpolicy/{}/{}", policy.namespace, policy.name)
 }
 
-/// A warning about a policy.
+/// A warning about an object.
 pub(super) fn warning(
     rule: &'static str,
-    policy: &NetworkPolicy,
+    object: impl Into<String>,
     field: impl Into<String>,
     message: impl Into<String>,
     remedy: impl Into<String>,
 ) -> LintFinding {
     LintFinding {
-        object: name_of(policy),
+        object: object.into(),
         field: field.into(),
         severity: Severity::Warning,
         rule,

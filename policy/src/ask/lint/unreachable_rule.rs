@@ -19,7 +19,8 @@ fn check(subject: &Subject<'_>) -> Vec<LintFinding> {
 }
 
 fn problem(subject: &Subject<'_>, placed: Placed<'_>) -> Option<LintFinding> {
-    let warn = |message: String, remedy: &str| Some(warning(NAME, placed.policy, placed.field(), message, remedy));
+    let warn =
+        |message: String, remedy: &str| Some(warning(NAME, name_of(placed.policy), placed.field(), message, remedy));
     if !placed.rule.peers.is_empty()
         && placed.rule.peers.iter().all(|peer| matches_nobody(subject, placed.policy, peer))
     {
@@ -102,7 +103,7 @@ fn covers(rule: &Rule, other: &Rule, direction: Direction) -> bool {
     peers && ports
 }
 
-fn holds(wider: &Port, port: &Port) -> bool {
+pub(super) fn holds(wider: &Port, port: &Port) -> bool {
     match (wider, port) {
         (Port::All(own), Port::All(other) | Port::Range(other, ..) | Port::Named(other, _)) => own == other,
         (Port::Range(own, first, last), Port::Range(other, low, high)) => own == other && first <= low && high <= last,
