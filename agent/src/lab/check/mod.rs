@@ -82,8 +82,11 @@ impl Lab {
     }
 }
 
+/// How often a probe that does not say what is expected is sent again, each time with twice the patience.
+const CHANCES: u32 = 4;
+
 /// Which probes arrived. A busy machine loses time, not packets: what did not arrive in time, or whose event did not,
-/// has another chance.
+/// has more chances.
 fn send(
     records: &[Record],
     probes: &[Probe],
@@ -92,13 +95,18 @@ fn send(
 ) -> Result<Vec<bool>> {
     let range = Range::open(probes)?;
     let mut arrived = round(&range, probes, PATIENCE, drops, interrupted)?;
-    let late = |index: &usize| {
-        !arrived[*index] && (records[*index].verdict == Said::Allow || drops.of(&probes[*index]).is_none())
-    };
-    let late: Vec<usize> = (0..probes.len()).filter(late).collect();
-    let again: Vec<Probe> = late.iter().map(|index| probes[*index].clone()).collect();
-    let second = round(&range, &again, PATIENCE * 2, drops, interrupted)?;
-    late.into_iter().zip(second).for_each(|(index, come)| arrived[index] = come);
+    for chance in 1..=CHANCES {
+        let late = |index: &usize| {
+            !arrived[*index] && (records[*index].verdict == Said::Allow || drops.of(&probes[*index]).is_none())
+        };
+        let late: Vec<usize> = (0..probes.len()).filter(late).collect();
+        if late.is_empty() {
+            break;
+        }
+        let again: Vec<Probe> = late.iter().map(|index| probes[*index].clone()).collect();
+        let come = round(&range, &again, PATIENCE * 2u32.pow(chance), drops, interrupted)?;
+        late.into_iter().zip(come).for_each(|(index, come)| arrived[index] = come);
+    }
     Ok(arrived)
 }
 
