@@ -7,6 +7,7 @@ pub mod frames;
 pub mod host;
 pub mod inside;
 pub mod lab;
+pub mod load;
 pub mod netns;
 pub mod oracle;
 pub mod random;

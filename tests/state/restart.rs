@@ -5,11 +5,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +19,7 @@ use common::abi::DropReason::DefaultDeny;
 use tests::counters::{Counted, Counters};
 use tests::inside::{Inside, node};
 use tests::lab::{Tried, manifests};
+use tests::load::{Load, Sum, answer, connections, received, senders};
 
 /// `x/server` admits `x/client` on TCP port 80, and nobody else; `x/attacker` is somebody else.
 const WORLD: &str = "
@@ -43,10 +42,6 @@ const APPLIES: u16 = 20;
 const KILLS: u32 = 12;
 /// Connections of each family.
 const CONNECTIONS: usize = 2;
-/// Between an answer and the next request: the flood and the restarts need the processors, too.
-const PAUSE: Duration = Duration::from_millis(2);
-/// A request that has no answer after that long is a broken connection.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A policy that changes the server's rules, but nothing for anybody here.
 fn irrelevant(port: u16) -> String {
@@ -61,67 +56,6 @@ spec:
 ---
 "
     )
-}
-
-/// What goes on while the lab is restarted.
-#[derive(Default)]
-struct Load {
-    over: AtomicBool,
-    sent: AtomicU64,
-    answered: AtomicU64,
-    broken: AtomicU64,
-}
-
-impl Load {
-    fn goes_on(&self) -> bool {
-        !self.over.load(Ordering::Relaxed)
-    }
-
-    /// Sends denied datagrams as fast as the kernel takes them, to both addresses in turn.
-    fn flood(&self, attacker: &Inside, to: [IpAddr; 2]) {
-        let open = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).unwrap();
-        let sockets = attacker.run(|| attacker.addresses.iter().map(open).collect::<Vec<_>>());
-        while self.goes_on() {
-            for (socket, to) in sockets.iter().zip(to) {
-                match socket.send_to(b"denied", (to, DENIED)) {
-                    Ok(_) => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-                }
-            }
-        }
-    }
-
-    /// Request and response, again and again, until the end or until the connection breaks.
-    fn talk(&self, mut connection: TcpStream) {
-        while self.goes_on() {
-            let answer = connection.write_all(b"ping").and_then(|()| connection.read_exact(&mut [0; 4]));
-            let counter = if answer.is_ok() { &self.answered } else { &self.broken };
-            counter.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = answer {
-                eprintln!("a connection broke: {error}");
-                return;
-            }
-            thread::sleep(PAUSE);
-        }
-    }
-}
-
-/// Answers until the other end hangs up.
-fn answer(mut connection: TcpStream) {
-    let mut request = [0; 4];
-    while connection.read_exact(&mut request).is_ok() && connection.write_all(&request).is_ok() {}
-}
-
-/// Both ends of permitted connections.
-fn connect(client: &Inside, server: &Inside) -> Vec<(TcpStream, TcpStream)> {
-    let listeners = server.run(|| server.addresses.map(|ip| TcpListener::bind((ip, 80)).unwrap()));
-    let pair = |listener: &TcpListener| {
-        let to = listener.local_addr().unwrap();
-        let near = client.run(|| TcpStream::connect(to).expect("a permitted connection"));
-        near.set_read_timeout(Some(PATIENCE)).unwrap();
-        (near, listener.accept().unwrap().0)
-    };
-    listeners.iter().flat_map(|listener| (0..CONNECTIONS).map(|_| pair(listener)).collect::<Vec<_>>()).collect()
 }
 
 /// The programs at a veth, by the numbers that the kernel gives each load of a program.
@@ -193,16 +127,16 @@ fn under_load(cni: Cni) {
     let mut lab = tried.up(manifests(WORLD), &Tried::options(cni));
     let [attacker, client, server] = ["attacker", "client", "server"].map(|name| Inside::new(&lab, cni, "x", name));
     let denied = server.run(|| server.addresses.map(|ip| UdpSocket::bind(SocketAddr::new(ip, DENIED)).unwrap()));
-    let connections = connect(&client, &server);
+    let connections = connections(&client.netns, &server.netns, server.addresses, 80, CONNECTIONS);
     let counters = Counters::open(lab.name());
     assert_eq!(counters.since(), Counted::new());
     let mut bench =
         Bench { tried: &tried, veth: server.veth.clone(), node: node(&lab), counters, seen: BTreeSet::new() };
+    let flood = attacker.run(|| senders(attacker.addresses, server.addresses, DENIED));
     let (load, folder) = (Load::default(), tempfile::tempdir().unwrap());
     let (restarts, killed) = thread::scope(|scope| {
-        // However this ends, the threads do, too.
-        let _end = End(&load.over);
-        scope.spawn(|| load.flood(&attacker, server.addresses));
+        let _end = load.until_dropped();
+        scope.spawn(|| load.flood(&flood));
         for (near, far) in connections {
             scope.spawn(|| load.talk(near));
             scope.spawn(|| answer(far));
@@ -215,8 +149,7 @@ fn under_load(cni: Cni) {
         (bench.seen.len(), killed)
     });
     let arrived: usize = denied.iter().map(received).sum();
-    let [sent, answered, broken] =
-        [&load.sent, &load.answered, &load.broken].map(|counter| counter.load(Ordering::Relaxed));
+    let Sum { sent, answered, broken } = load.sum();
     println!(
         "{cni}: {restarts} generations of programs in {APPLIES} applies and {killed} kills of {KILLS}: {arrived} of \
          {sent} denied packets received, {broken} of {} TCP connections broken ({answered} requests answered)",
@@ -225,20 +158,6 @@ fn under_load(cni: Cni) {
     assert_eq!((arrived, broken), (0, 0));
     assert!(restarts > usize::from(APPLIES), "every apply swaps the programs");
     assert!(killed > KILLS / 4, "most of the commands are killed in the middle");
-}
-
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// How many datagrams wait at a socket.
-fn received(socket: &UdpSocket) -> usize {
-    socket.set_nonblocking(true).unwrap();
-    std::iter::from_fn(|| socket.recv(&mut [0; 64]).ok()).count()
 }
 
 #[test]
