@@ -1,6 +1,7 @@
 //! What the tests on a real kernel share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+pub mod cluster;
 pub mod counters;
 pub mod datapath;
 pub mod frames;

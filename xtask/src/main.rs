@@ -15,7 +15,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 10] = [
     Command { name: "setup", about: "find or install what the BPF target needs", run: |_| command::setup::run() },
     Command { name: "build", about: "build target/release/bulkhead", run: |_| command::build::run() },
     Command { name: "demo", about: "set up, build, and enforce the tutorial on real packets", run: command::demo::run },
@@ -26,6 +26,12 @@ const COMMANDS: [Command; 8] = [
         run: |_| command::lint::run(),
     },
     Command { name: "bench", about: "measure against the budgets; --help lists the options", run: command::bench::run },
+    Command {
+        name: "cluster",
+        about: "a real Kubernetes here, and the tests on it; help says more",
+        run: command::cluster::run,
+    },
+    Command { name: "image", about: "the image that a cluster runs, without Docker", run: command::image::run },
     Command { name: "docs", about: "write docs/reference.md", run: |_| command::docs::run() },
     Command { name: "kernels", about: "load the programs on other kernels in qemu", run: command::kernels::run },
 ];

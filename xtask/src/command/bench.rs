@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use xtask::bpf::path_of;
 
 use super::setup;
 use crate::{machine, step};
@@ -12,9 +11,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     machine::require_root("the benchmarks make network namespaces and load BPF programs")?;
     setup::run()?;
     // The rival that traffic is measured against.
-    if path_of("nft").is_none() {
-        machine::install(&["nftables"]).context("the benchmark compares with nftables")?;
-    }
+    machine::need(&[("nft", "nftables")]).context("the benchmark compares with nftables")?;
     step::run("build", &mut step::cargo(&["build", "--release", "--locked", "--package", "tests", "--bin", "bench"]))?;
     step::run("bench", Command::new("target/release/bench").args(arguments))
 }

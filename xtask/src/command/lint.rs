@@ -16,6 +16,9 @@ pub fn run() -> Result<()> {
     step::run("format", &mut step::cargo(&["fmt", "--all", "--check"]))?;
     let mut clippy = step::cargo(&["clippy", "--locked", "--workspace", "--exclude", "ebpf", "--all-targets"]);
     step::run("clippy", clippy.args(["--", "-D", "warnings"]))?;
+    // They are no default tests, so `--all-targets` leaves them out.
+    let mut clippy = step::cargo(&["clippy", "--locked", "--package", "tests", "--test", "cluster_*"]);
+    step::run("clippy of the cluster tests", clippy.args(["--", "-D", "warnings"]))?;
     println!("── clippy of the kernel programs, for {}", xtask::bpf::TARGET);
     xtask::bpf::lint()?;
     no_skew()

@@ -2,8 +2,10 @@
 
 pub mod bench;
 pub mod build;
+pub mod cluster;
 pub mod demo;
 pub mod docs;
+pub mod image;
 pub mod kernels;
 pub mod lint;
 pub mod setup;

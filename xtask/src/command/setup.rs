@@ -26,6 +26,12 @@ pub fn run() -> Result<()> {
     report("kernel type info", kernel_btf())
 }
 
+/// What building takes, on a machine that will not run what it builds.
+pub fn run_for_build() -> Result<()> {
+    report("compiler for BPF", compiler())?;
+    report("bpf-linker", linker())
+}
+
 /// What `cargo xtask lint` needs beyond that.
 pub fn run_for_lint() -> Result<()> {
     report("compiler for BPF", compiler())?;

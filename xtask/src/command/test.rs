@@ -1,8 +1,9 @@
-//! `cargo xtask test`: everything that must hold before a change is merged.
+//! `cargo xtask test`: everything that must hold before a change is merged. With arguments, which cargo test gets: only
+//! the tests that they choose.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::command::{lint, setup};
+use crate::command::{cluster, lint, setup};
 use crate::{machine, step};
 
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -11,7 +12,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     lint::run()?;
     // The tests of the command line start the binary, which `cargo test` alone does not build.
     step::run("build", &mut step::cargo(&["build", "--locked", "--package", "agent"]))?;
-    // One failing test does not hide another.
+    // One failing test does not hide another, nor what a real cluster shows.
     let mut tests = step::cargo(&["test", "--locked", "--workspace", "--exclude", "ebpf", "--no-fail-fast"]);
-    step::run("test", tests.args(arguments))
+    let here = step::run("test", tests.args(arguments));
+    if !arguments.is_empty() {
+        return here;
+    }
+    let there = cluster::test(&["smoke".to_owned()]).context("on a cluster");
+    here.and(there)
 }

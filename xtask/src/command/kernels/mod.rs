@@ -73,8 +73,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 fn prepare() -> Result<()> {
     setup::run()?;
     let needed = [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("xz", "xz-utils")];
-    let missing: Vec<_> = needed.iter().filter(|(program, _)| path_of(program).is_none()).map(|(_, p)| *p).collect();
-    if missing.is_empty() { Ok(()) } else { machine::install(&missing) }
+    machine::need(&needed)
 }
 
 /// Builds the tests and returns their files by name.

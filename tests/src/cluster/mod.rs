@@ -1,0 +1,225 @@
+//! A real Kubernetes for tests, by the scripts in tests/cluster/env.
+
+mod agent;
+mod pod;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub use agent::Agent;
+pub use pod::{PodNetwork, pod_namespaces};
+
+/// The image of every pod that a test starts: upstream's toolbox.
+pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";
+
+/// Names a cluster that is up, which the tests use instead of one of their own.
+const REUSE: &str = "BULKHEAD_CLUSTER";
+
+/// How kube-proxy rewrites what is sent to Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    Iptables,
+    Nftables,
+}
+
+impl Proxy {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Beside the control plane, outside of every node.
+    Outside,
+    /// Inside a node; the first is 1.
+    Node(u32),
+}
+
+/// A cluster of two nodes, taken down when the test ends, however it ends, unless it was there before.
+#[derive(Debug)]
+pub struct Cluster {
+    name: String,
+    ours: bool,
+}
+
+impl Cluster {
+    /// # Panics
+    /// Where it cannot be started, or where the one to reuse is not as asked for: with what is missing.
+    #[must_use]
+    pub fn up(proxy: Proxy) -> Self {
+        let reused = std::env::var(REUSE).ok();
+        let name = reused.clone().unwrap_or_else(|| format!("test-{}-{}", proxy.name(), std::process::id()));
+        // From here on it is taken down again, also where it comes up only in part.
+        let cluster = Self { name, ours: reused.is_none() };
+        let status = cluster.script("up").env("CLUSTER_PROXY", proxy.name()).status().expect("up.sh");
+        assert!(status.success(), "no cluster to test on; up.sh says why");
+        cluster
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/env");
+        let mut command = Command::new(folder.join(name).with_extension("sh"));
+        command.env("CLUSTER_NAME", &self.name).stdin(Stdio::null());
+        command
+    }
+
+    /// `program` at a place, with `kubectl` in its path.
+    #[must_use]
+    pub fn command(&self, place: Place, program: &str) -> Command {
+        let mut command = self.script("exec");
+        match place {
+            Place::Outside => command.arg("cp"),
+            Place::Node(number) => command.arg(format!("node{number}")),
+        };
+        command.arg(program);
+        command
+    }
+
+    /// What a command line prints at a place; its words are separated by spaces.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn run(&self, place: Place, line: &str) -> String {
+        succeeded(line, &self.try_run(place, line))
+    }
+
+    /// As [`Self::run`], however it ends.
+    ///
+    /// # Panics
+    /// Where nothing can be run there.
+    #[must_use]
+    pub fn try_run(&self, place: Place, line: &str) -> Output {
+        let (program, arguments) = line.split_once(' ').unwrap_or((line, ""));
+        self.command(place, program).args(arguments.split_whitespace()).output().expect("exec.sh")
+    }
+
+    /// What `kubectl ARGUMENTS` prints.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn kubectl(&self, arguments: &str) -> String {
+        self.run(Place::Outside, &format!("kubectl {arguments}"))
+    }
+
+    /// Puts objects into the cluster, as they are written in a file.
+    ///
+    /// # Panics
+    /// Where the API server refuses one.
+    pub fn apply(&self, objects: &str) {
+        let mut command = self.command(Place::Outside, "kubectl");
+        command.args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("kubectl");
+        process.stdin.take().expect("a pipe").write_all(objects.as_bytes()).expect("kubectl reads");
+        succeeded("kubectl apply", &process.wait_with_output().expect("its end"));
+    }
+
+    /// Waits until every pod of a namespace is ready.
+    ///
+    /// # Panics
+    /// Where that takes more than two minutes.
+    pub fn wait_for_pods(&self, namespace: &str) {
+        self.kubectl(&format!("wait pod --all --namespace {namespace} --for condition=Ready --timeout 120s"));
+    }
+
+    /// Takes a daemon of the control plane away, as a crash would.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn stop(&self, daemon: &str) {
+        self.daemon("stop", daemon);
+    }
+
+    /// Gives a daemon of the control plane back, and waits until the API server answers again.
+    ///
+    /// # Panics
+    /// Where it does not within a minute.
+    pub fn start(&self, daemon: &str) {
+        self.daemon("start", daemon);
+        let ready = || self.try_run(Place::Outside, "kubectl get --raw /readyz").status.success();
+        eventually("the API server answers", 60, || ready().then_some(()));
+    }
+
+    fn daemon(&self, action: &str, daemon: &str) {
+        let line = format!("{action} {daemon}");
+        succeeded(&line, &self.script("daemon").args([action, daemon]).output().expect("daemon.sh"));
+    }
+
+    /// Kills a daemon of a node; the node starts it again.
+    ///
+    /// # Panics
+    /// Where it does not run, or does not run again within a minute.
+    pub fn restart_on(&self, node: u32, daemon: &str) {
+        let pid = || {
+            let output = self.try_run(Place::Node(node), &format!("pidof {daemon}"));
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let old = pid().unwrap_or_else(|| panic!("{daemon} does not run on node{node}"));
+        self.run(Place::Node(node), &format!("kill {old}"));
+        eventually(daemon, 60, || pid().filter(|new| *new != old));
+    }
+
+    /// The first process of a node, as this machine numbers it.
+    ///
+    /// # Panics
+    /// Where the cluster has no such node.
+    #[must_use]
+    pub fn first_process_of(&self, node: u32) -> u32 {
+        let file = self.folder().join(format!("node{node}/pid"));
+        let pid = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        pid.trim().parse().expect("a number")
+    }
+
+    /// Where the scripts keep what belongs to this cluster.
+    fn folder(&self) -> PathBuf {
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead-cluster");
+        let cache = std::env::var_os("CLUSTER_CACHE").map_or_else(home, PathBuf::from);
+        cache.join("run").join(&self.name)
+    }
+
+    /// The address of a node on the network of the nodes.
+    #[must_use]
+    pub fn address_of(&self, node: u32) -> String {
+        format!("10.89.0.{}", 10 + node)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.ours {
+            match self.script("down").output() {
+                Ok(output) if output.status.success() => {}
+                other => eprintln!("cluster {} is still there: {other:?}", self.name),
+            }
+        }
+    }
+}
+
+/// Asks again and again until the answer is there.
+///
+/// # Panics
+/// Where it is not after so many seconds.
+pub fn eventually<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {seconds} s");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn succeeded(line: &str, output: &Output) -> String {
+    assert!(output.status.success(), "{line}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
