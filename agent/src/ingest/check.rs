@@ -82,6 +82,21 @@ pub fn port_name(text: &str) -> Check {
     })
 }
 
+/// A domain name of a ClusterNetworkPolicy, with or without a leading `*.` (the pattern of its CRD).
+pub fn domain_pattern(text: &str) -> Check {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_part = |part: &str| {
+        // The pattern says `A-z`, which holds `_` and a few more.
+        let begins = part.bytes().next().is_some_and(|byte| matches!(byte, b'A'..=b'z' | b'0'..=b'9'));
+        let ends = part.len() == 1 || part.bytes().next_back().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        begins && ends && part.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    require(name.contains('.') && name.split('.').all(is_part), || {
+        format!("`{text}` is no domain name, write it like example.com or *.example.com")
+    })
+}
+
 /// # Errors
 /// Not between 1 and 65535.
 pub fn port_number(number: i32) -> Result<u16, String> {

@@ -6,6 +6,7 @@ pub(crate) mod check;
 mod convert;
 mod error;
 mod kind;
+mod live;
 mod manifests;
 mod source;
 mod survey;
@@ -20,6 +21,7 @@ use policy::model::{PodKey, World};
 pub use addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES};
 pub use error::{IngestError, IngestErrors, Place};
 pub use kind::Kind;
+pub use live::{Live, Rejected, convert_live};
 pub use manifests::{Manifest, Manifests, ObjectId};
 pub use survey::{Survey, survey};
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use policy::model::{Node, Pod, PodKey};
 
 use super::addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES, Pool};
-use super::convert::{self, Report};
+use super::convert::{self, Report, Source};
 use super::kind::Kind;
 use super::manifests::{Manifest, Manifests};
 use super::{Assigned, IngestError, IngestErrors, Loaded};
@@ -45,7 +45,7 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn add(&mut self, manifest: &'a Manifest) {
         let name = manifest.id.name.clone();
-        let report = &mut Report::new(manifest, &mut self.errors, &mut self.loaded.warnings);
+        let report = &mut Report::new(manifest, Source::File, &mut self.errors, &mut self.loaded.warnings);
         let world = &mut self.loaded.world;
         match manifest.id.kind {
             Kind::Namespace => world.namespaces.extend(convert::namespace(report).map(|namespace| (name, namespace))),
@@ -58,9 +58,12 @@ impl<'a> Draft<'a> {
             }
             Kind::NetworkPolicy => {
                 let key = (manifest.id.namespace.clone(), name);
-                world.network_policies.extend(convert::network_policy(report).map(|policy| (key, policy)));
+                // In a file an error: there is no world.
+                world.network_policies.extend(convert::network_policy(report).ok().map(|policy| (key, policy)));
             }
-            Kind::ClusterNetworkPolicy => report.error("", "is not judged yet, leave it out"),
+            Kind::ClusterNetworkPolicy => {
+                world.cluster_network_policies.insert(name, convert::cluster_network_policy(report));
+            }
             Kind::Service => {
                 let key = (manifest.id.namespace.clone(), name);
                 world.services.extend(convert::service(report).map(|service| (key, service)));
@@ -68,8 +71,9 @@ impl<'a> Draft<'a> {
             // Says where a Service without selector leads, and Services are not judged yet.
             Kind::EndpointSlice => {}
             Kind::Pod => {
+                let ended = report.is_ended();
                 let pod = convert::pod(report);
-                self.add_pod(manifest, pod.filter(|_| !convert::ended(&manifest.value)));
+                self.add_pod(manifest, pod.filter(|_| !ended));
             }
             kind => {
                 let pod = convert::workload(report, kind);
@@ -93,7 +97,7 @@ impl<'a> Draft<'a> {
     }
 
     fn refuse(&mut self, manifest: &Manifest, field: &str, problem: impl Into<String>) {
-        Report::new(manifest, &mut self.errors, &mut self.loaded.warnings).error(field, problem);
+        Report::new(manifest, Source::File, &mut self.errors, &mut self.loaded.warnings).error(field, problem);
     }
 
     /// A namespace that is only referred to exists.

@@ -5,8 +5,8 @@ use common::abi::{Direction, LowerVerdict, Ranked};
 
 use super::cluster;
 use crate::model::{
-    Block, ClusterNetworkPolicy, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, Port, Protocol, Rule, RuleIndex,
-    Selector,
+    Block, ClusterNetworkPolicy, InvalidPolicy, NamespaceScope, NetworkPolicy, ObjectRef, Peer, Pod, Port, Protocol,
+    Rule, RuleIndex, Selector,
 };
 
 /// Addressed by its content. Every set is of a pod that some policy selects in that direction.
@@ -67,8 +67,17 @@ pub enum Scope {
 pub(super) struct Selecting<'a> {
     /// Those that isolate it, by name.
     pub(super) isolating: Vec<&'a NetworkPolicy>,
+    /// Those that isolate it and cannot be understood, by name.
+    pub(super) invalid: Vec<&'a InvalidPolicy>,
     /// Those of the Admin tier, and of the Baseline tier unless it is isolated, in the order in which they are asked.
     pub(super) cluster: Vec<&'a ClusterNetworkPolicy>,
+}
+
+impl Selecting<'_> {
+    /// True where a NetworkPolicy isolates the pod.
+    pub(super) fn isolates(&self) -> bool {
+        !(self.isolating.is_empty() && self.invalid.is_empty())
+    }
 }
 
 impl PolicySet {
@@ -77,30 +86,39 @@ impl PolicySet {
     #[must_use]
     pub(super) fn of(direction: Direction, selecting: &Selecting<'_>, judged: &Pod) -> Self {
         let mut rules = cluster::rules(direction, &selecting.cluster, judged);
-        if !selecting.isolating.is_empty() {
-            rules.extend(Self::isolation(direction, &selecting.isolating, judged));
+        if selecting.isolates() {
+            rules.extend(Self::isolation(direction, selecting, judged));
         }
         Self { direction, rules }
     }
 
     /// What NetworkPolicies allow, and the drop of everything else.
-    fn isolation(direction: Direction, policies: &[&NetworkPolicy], judged: &Pod) -> Vec<SetRule> {
+    fn isolation(direction: Direction, selecting: &Selecting<'_>, judged: &Pod) -> Vec<SetRule> {
         let mut rules = Vec::new();
-        for policy in policies {
+        for policy in &selecting.isolating {
             for (index, rule) in rules_of(policy, direction).iter().enumerate() {
                 let source = vec![reference(policy, Some(RuleIndex { direction, index }))];
                 rules.extend(set_rules(direction, policy, rule, &source, judged));
             }
         }
-        rules.push(SetRule {
-            tier: Tier::Lower,
-            says: Ranked::lower(3, LowerVerdict::DefaultDeny),
-            source: policies.iter().map(|policy| reference(policy, None)).collect(),
-            peers: Peers::Any,
-            ports: None,
+        // What the rules of the one that is not understood would have allowed, nobody knows: the drop names that one.
+        rules.push(if selecting.invalid.is_empty() {
+            let source = selecting.isolating.iter().map(|policy| reference(policy, None)).collect();
+            drop_rest(Ranked::lower(3, LowerVerdict::DefaultDeny), source)
+        } else {
+            let source = selecting.invalid.iter().map(|policy| ObjectRef::NetworkPolicy {
+                namespace: policy.namespace.clone(),
+                name: policy.name.clone(),
+                rule: None,
+            });
+            drop_rest(Ranked::lower(2, LowerVerdict::Invalid), source.collect())
         });
         rules
     }
+}
+
+fn drop_rest(says: Ranked, source: Vec<ObjectRef>) -> SetRule {
+    SetRule { tier: Tier::Lower, says, source, peers: Peers::Any, ports: None }
 }
 
 pub(super) fn rules_of(policy: &NetworkPolicy, direction: Direction) -> &[Rule] {

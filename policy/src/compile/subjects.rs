@@ -9,7 +9,9 @@ use super::ids::{Digest, digest};
 use super::set::{PolicySet, Selecting, isolating, named_numbers, rules_of};
 use super::{Binding, Input, cluster};
 use crate::model::tenants::{Membership, Tenancy};
-use crate::model::{ClusterNetworkPolicy, Namespace, NetworkPolicy, Pod, PolicyTier, Port, Protocol, World};
+use crate::model::{
+    ClusterNetworkPolicy, InvalidPolicy, Namespace, NetworkPolicy, Pod, PolicyTier, Port, Protocol, World,
+};
 
 /// Policy sets by the digest of their rules.
 pub(super) type Sets = BTreeMap<Digest, Arc<PolicySet>>;
@@ -55,6 +57,7 @@ pub(super) fn subjects<'a>(input: &Input<'a>, tenancy: &Tenancy<'_>) -> (Vec<Sub
 /// The policies of a world, for looking up those of a pod.
 struct Policies<'a> {
     by_namespace: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
+    invalid: HashMap<&'a str, Vec<&'a InvalidPolicy>>,
     /// In the order in which they are asked.
     cluster: Vec<&'a ClusterNetworkPolicy>,
 }
@@ -65,7 +68,11 @@ impl<'a> Policies<'a> {
         for policy in world.network_policies.values() {
             by_namespace.entry(&policy.namespace).or_default().push(policy);
         }
-        Self { by_namespace, cluster: cluster::in_order(world) }
+        let mut invalid: HashMap<&str, Vec<&InvalidPolicy>> = HashMap::new();
+        for policy in world.invalid_policies.values() {
+            invalid.entry(&policy.namespace).or_default().push(policy);
+        }
+        Self { by_namespace, invalid, cluster: cluster::in_order(world) }
     }
 
     /// Being isolated keeps the Baseline tier from being asked, in that direction alone.
@@ -74,12 +81,23 @@ impl<'a> Policies<'a> {
         let isolating: Vec<&NetworkPolicy> = own
             .filter(|policy| isolating(policy, direction).is_some() && policy.subject.matches(&pod.labels))
             .collect();
+        let invalid = self.invalid.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
+        let invalid = invalid.filter(|policy| isolates(policy, direction) && policy.subject.matches(&pod.labels));
+        let mut selecting = Selecting { isolating, invalid: invalid.collect(), cluster: Vec::new() };
+        let isolates = selecting.isolates();
         let is_asked = |policy: &&ClusterNetworkPolicy| {
-            let is_reached = isolating.is_empty() || policy.tier == PolicyTier::Admin;
+            let is_reached = !isolates || policy.tier == PolicyTier::Admin;
             is_reached && !cluster::rules_of(policy, direction).is_empty() && cluster::selects(policy, namespace, pod)
         };
-        let cluster = self.cluster.iter().copied().filter(is_asked).collect();
-        Selecting { isolating, cluster }
+        selecting.cluster = self.cluster.iter().copied().filter(is_asked).collect();
+        selecting
+    }
+}
+
+const fn isolates(policy: &InvalidPolicy, direction: Direction) -> bool {
+    match direction {
+        Direction::Egress => policy.isolates_egress,
+        Direction::Ingress => policy.isolates_ingress,
     }
 }
 
@@ -90,12 +108,14 @@ fn judged_by(
     selected: &mut HashMap<Selection, Digest>,
     sets: &mut Sets,
 ) -> Option<Digest> {
-    if selecting.isolating.is_empty() && selecting.cluster.is_empty() {
+    if !selecting.isolates() && selecting.cluster.is_empty() {
         return None;
     }
     let isolating = selecting.isolating.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let invalid = selecting.invalid.iter().map(|policy| std::ptr::from_ref(*policy).addr());
     let cluster = selecting.cluster.iter().map(|policy| std::ptr::from_ref(*policy).addr());
-    let selection = (direction, isolating.chain(cluster).collect(), judged_numbers(direction, selecting, pod));
+    let selection =
+        (direction, isolating.chain(invalid).chain(cluster).collect(), judged_numbers(direction, selecting, pod));
     let content = selected.entry(selection).or_insert_with(|| {
         let set = PolicySet::of(direction, selecting, pod);
         let content = digest(&set);

@@ -3,6 +3,7 @@
 
 mod cluster_network_policy;
 mod config;
+mod invalid_policy;
 mod network_policy;
 mod objects;
 mod selector;
@@ -12,6 +13,7 @@ mod world;
 
 pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};
 pub use config::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
+pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
 pub use selector::{Labels, Operator, Requirement, Selector};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CapsuleTenant, ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey, Service};
+use super::{CapsuleTenant, ClusterNetworkPolicy, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey, Service};
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct World {
     pub tenants: BTreeMap<String, CapsuleTenant>,
     /// By namespace and name.
     pub network_policies: BTreeMap<(String, String), NetworkPolicy>,
+    /// By namespace and name, none of which is among the policies above.
+    pub invalid_policies: BTreeMap<(String, String), InvalidPolicy>,
     /// By name.
     pub cluster_network_policies: BTreeMap<String, ClusterNetworkPolicy>,
     /// By namespace and name. No packet is judged by them.

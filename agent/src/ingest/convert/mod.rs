@@ -1,6 +1,7 @@
 //! One object as it was written to one of the model: every field that policy uses is checked here, once.
 
 mod cluster;
+mod cluster_network_policy;
 mod network_policy;
 mod pod;
 mod selector;
@@ -11,13 +12,15 @@ use std::fmt::Display;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy::model::Labels;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::manifests::Manifest;
 use super::{IngestError, check};
 
 pub(super) use cluster::{implied_namespace, namespace, node, tenant};
+pub(super) use cluster_network_policy::cluster_network_policy;
 pub(super) use network_policy::network_policy;
-pub(super) use pod::{ended, pod, workload};
+pub(super) use pod::{pod, workload};
 pub(super) use service::service;
 
 /// What to do about fields that the kind does not have.
@@ -30,16 +33,31 @@ pub(super) enum Unknown {
     Ignore,
 }
 
+/// Where an object comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A file, which somebody can correct.
+    File,
+    /// An API server, which may be newer than this program.
+    Cluster,
+}
+
 /// An object, and what is wrong with it: all of it, in one go.
 pub(super) struct Report<'a> {
     manifest: &'a Manifest,
+    source: Source,
     errors: &'a mut Vec<IngestError>,
     warnings: &'a mut Vec<IngestError>,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(manifest: &'a Manifest, errors: &'a mut Vec<IngestError>, warnings: &'a mut Vec<IngestError>) -> Self {
-        Self { manifest, errors, warnings }
+    pub fn new(
+        manifest: &'a Manifest,
+        source: Source,
+        errors: &'a mut Vec<IngestError>,
+        warnings: &'a mut Vec<IngestError>,
+    ) -> Self {
+        Self { manifest, source, errors, warnings }
     }
 
     fn problem(&self, field: impl Display, problem: impl Into<String>) -> IngestError {
@@ -60,32 +78,84 @@ impl<'a> Report<'a> {
         self.warnings.push(warning);
     }
 
+    /// True for a pod that has ended: it is in no record and matches nothing.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.manifest.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+    }
+
     /// The value, or its problem noted.
     pub fn accept<T>(&mut self, field: impl Display, checked: Result<T, String>) -> Option<T> {
         checked.map_err(|problem| self.error(field, problem)).ok()
     }
 
+    /// What `read` reads, unless it finds something wrong with it.
+    pub fn whole<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let before = self.errors.len();
+        let read = read(self)?;
+        (self.errors.len() == before).then_some(read)
+    }
+
     /// The object as its type has it.
     pub fn parse<T: DeserializeOwned>(&mut self, unknown: Unknown) -> Option<T> {
+        self.part("", &self.manifest.value, unknown)
+    }
+
+    /// What stands at `field` as its type has it: the parts of an object are read one by one where what is wrong with
+    /// one is not to hide what is wrong with another.
+    pub fn part<T: DeserializeOwned>(&mut self, field: &str, value: &Value, unknown: Unknown) -> Option<T> {
         let mut track = serde_path_to_error::Track::new();
         let mut strangers = Vec::new();
-        let value = serde_path_to_error::Deserializer::new(&self.manifest.value, &mut track);
-        let parsed = serde_ignored::deserialize(value, |path| strangers.push(path_text(&path)));
-        for field in strangers {
-            match unknown {
-                // What a server reports, in versions whose type has it: it says nothing about what is wanted.
-                _ if field == "status" => {}
-                Unknown::Refuse => self.error(field, "is not known, correct its name or leave it out"),
-                Unknown::Warn => self.warn(field, "is not known and was not read"),
-                Unknown::Ignore => {}
-            }
+        let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+        let parsed = serde_ignored::deserialize(tracked, |path| strangers.push(join(field, &path_text(&path))));
+        for stranger in strangers {
+            self.unknown(&stranger, unknown);
         }
         match parsed {
-            Ok(object) => Some(object),
+            Ok(part) => Some(part),
             Err(error) => {
-                self.error(track.path(), format!("{error}, write what the API asks for"));
+                self.error(join(field, &track.path().to_string()), format!("{error}, write what the API asks for"));
                 None
             }
+        }
+    }
+
+    /// The same, of what may be left out.
+    pub fn optional<T: DeserializeOwned + Default>(
+        &mut self,
+        field: &str,
+        value: &Value,
+        unknown: Unknown,
+    ) -> Option<T> {
+        if value.is_null() { Some(T::default()) } else { self.part(field, value, unknown) }
+    }
+
+    /// The members of the mapping at `field`, which may be left out; those that are not in `known` are noted. None
+    /// where it is no mapping.
+    pub fn members(&mut self, field: &str, value: &Value, known: &[&str]) -> Option<()> {
+        let members: Map<String, Value> = self.optional(field, value, Unknown::Refuse)?;
+        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.unknown(&join(field, name), Unknown::Refuse);
+        }
+        Some(())
+    }
+
+    fn unknown(&mut self, field: &str, unknown: Unknown) {
+        // Of a newer server: it says nothing about what is wanted.
+        let later = self.source == Source::Cluster && (unknown == Unknown::Warn || field.starts_with("metadata."));
+        match unknown {
+            // What a server reports, in versions whose type has it.
+            _ if field == "status" || later => {}
+            Unknown::Refuse => self.error(field, "is not known, correct its name or leave it out"),
+            Unknown::Warn => self.warn(field, "is not known and was not read"),
+            Unknown::Ignore => {}
+        }
+    }
+
+    /// The name, labels and annotations of a kind whose own parts are read one by one.
+    pub fn metadata(&mut self) {
+        if let Some(metadata) = self.optional("metadata", &self.manifest.value["metadata"], Unknown::Refuse) {
+            self.labels("metadata", &metadata);
+            self.annotations("metadata", &metadata);
         }
     }
 
@@ -106,6 +176,16 @@ impl<'a> Report<'a> {
             self.accept(format_args!("{field}.annotations"), check::qualified_name(&key.to_lowercase()));
         }
         annotations
+    }
+}
+
+/// A path below a field.
+fn join(field: &str, path: &str) -> String {
+    match (field, path) {
+        (field, "" | ".") => field.to_owned(),
+        ("", path) => path.to_owned(),
+        (field, path) if path.starts_with('[') => format!("{field}{path}"),
+        (field, path) => format!("{field}.{path}"),
     }
 }
 

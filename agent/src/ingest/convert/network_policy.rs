@@ -2,43 +2,64 @@
 
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
-    IPBlock, NetworkPolicy as Written, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    IPBlock, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use policy::model::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Protocol, Rule};
+use policy::model::{Block, InvalidPolicy, NamespaceScope, NetworkPolicy, Peer, Port, Protocol, Rule, Selector};
+use serde_json::Value;
 
 use super::selector::selector;
 use super::{Report, Unknown};
-use crate::ingest::check;
+use crate::ingest::{ObjectId, check};
 
-/// The policy; what is wrong with it goes to `report`.
-pub fn network_policy(report: &mut Report<'_>) -> Option<NetworkPolicy> {
-    let written: Written = report.parse(Unknown::Refuse)?;
-    report.labels("metadata", &written.metadata);
-    report.annotations("metadata", &written.metadata);
+/// The policy, or, where something is wrong with it, what isolates in its place.
+pub fn network_policy(report: &mut Report<'_>) -> Result<NetworkPolicy, InvalidPolicy> {
+    report.metadata();
+    let ObjectId { namespace, name, .. } = report.manifest.id.clone();
+    let object = &report.manifest.value;
     // An absent spec is an empty one: it isolates every pod of the namespace from ingress.
-    let spec = written.spec.unwrap_or_default();
-    let subject = spec.pod_selector.clone().unwrap_or_default();
-    let (isolates_ingress, isolates_egress) = policy_types(report, &spec);
-    let ingress = spec.ingress.iter().flatten().map(|rule| (&rule.from, &rule.ports));
-    let egress = spec.egress.iter().flatten().map(|rule| (&rule.to, &rule.ports));
-    let ingress = rules(report, "spec.ingress", "from", ingress);
-    let egress = rules(report, "spec.egress", "to", egress);
-    Some(NetworkPolicy {
-        namespace: report.manifest.id.namespace.clone(),
-        name: report.manifest.id.name.clone(),
-        subject: selector(report, "spec.podSelector", &subject),
-        ingress: isolates_ingress.then_some(ingress),
-        egress: isolates_egress.then_some(egress),
-    })
+    let spec = &object["spec"];
+    let known = report.whole(|report| {
+        report.members("", object, &["apiVersion", "kind", "metadata", "spec", "status"])?;
+        report.members("spec", spec, &["podSelector", "policyTypes", "ingress", "egress"])
+    });
+    let subject = report.whole(|report| subject(report, &spec["podSelector"]));
+    let types = report.whole(|report| policy_types(report, spec));
+    let ingress = report.whole(|report| rules(report, "spec.ingress", &spec["ingress"], ingress_rule));
+    let egress = report.whole(|report| rules(report, "spec.egress", &spec["egress"], egress_rule));
+    match (known, subject, types, ingress, egress) {
+        (Some(()), Some(subject), Some((isolates_ingress, isolates_egress)), Some(ingress), Some(egress)) => {
+            Ok(NetworkPolicy {
+                namespace,
+                name,
+                subject,
+                ingress: isolates_ingress.then_some(ingress),
+                egress: isolates_egress.then_some(egress),
+            })
+        }
+        (_, subject, types, ..) => {
+            let (isolates_ingress, isolates_egress) = types.unwrap_or((true, true));
+            let subject = subject.unwrap_or_default();
+            Err(InvalidPolicy { namespace, name, subject, isolates_ingress, isolates_egress })
+        }
+    }
+}
+
+fn subject(report: &mut Report<'_>, written: &Value) -> Option<Selector> {
+    const FIELD: &str = "spec.podSelector";
+    let written = report.optional(FIELD, written, Unknown::Refuse)?;
+    Some(selector(report, FIELD, &written))
 }
 
 /// Whether the policy isolates in ingress and in egress. Without policyTypes: ingress always, egress if it has rules.
-fn policy_types(report: &mut Report<'_>, spec: &NetworkPolicySpec) -> (bool, bool) {
+fn policy_types(report: &mut Report<'_>, spec: &Value) -> Option<(bool, bool)> {
     const FIELD: &str = "spec.policyTypes";
-    let types = spec.policy_types.as_deref().unwrap_or_default();
+    let types: Vec<String> = report.optional(FIELD, &spec["policyTypes"], Unknown::Refuse)?;
+    // What is no list is found wrong where the rules are read.
+    let has_rules =
+        |field: &str| !spec[field].is_null() && spec[field].as_array().is_none_or(|rules| !rules.is_empty());
     if types.is_empty() {
-        return (true, spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()));
+        return Some((true, has_rules("egress")));
     }
     if types.len() > 2 {
         report.error(FIELD, "has more than two entries, name Ingress, Egress or both");
@@ -47,37 +68,51 @@ fn policy_types(report: &mut Report<'_>, spec: &NetworkPolicySpec) -> (bool, boo
         report.error(format_args!("{FIELD}[{index}]"), format!("`{name}` must be Ingress or Egress"));
     }
     let has = |name: &str| types.iter().any(|written| written == name);
-    if !has("Egress") && spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()) {
-        report.warn("spec.egress", "has no effect, because spec.policyTypes does not name Egress");
+    for (name, field) in [("Egress", "egress"), ("Ingress", "ingress")] {
+        if !has(name) && has_rules(field) {
+            let problem = format!("has no effect, because spec.policyTypes does not name {name}");
+            report.warn(format_args!("spec.{field}"), problem);
+        }
     }
-    if !has("Ingress") && spec.ingress.as_ref().is_some_and(|rules| !rules.is_empty()) {
-        report.warn("spec.ingress", "has no effect, because spec.policyTypes does not name Ingress");
-    }
-    (has("Ingress"), has("Egress"))
+    Some((has("Ingress"), has("Egress")))
 }
 
-type Peers = Option<Vec<NetworkPolicyPeer>>;
-type Ports = Option<Vec<NetworkPolicyPort>>;
+fn rules(
+    report: &mut Report<'_>,
+    field: &str,
+    written: &Value,
+    read: fn(&mut Report<'_>, &str, &Value) -> Option<Rule>,
+) -> Option<Vec<Rule>> {
+    let written: Vec<Value> = report.optional(field, written, Unknown::Refuse)?;
+    let rules = written.iter().enumerate();
+    Some(rules.filter_map(|(index, rule)| read(report, &format!("{field}[{index}]"), rule)).collect())
+}
 
-fn rules<'a>(
+fn ingress_rule(report: &mut Report<'_>, field: &str, written: &Value) -> Option<Rule> {
+    let NetworkPolicyIngressRule { from, ports } = report.part(field, written, Unknown::Refuse)?;
+    Some(rule(report, field, "from", from.as_deref(), ports.as_deref()))
+}
+
+fn egress_rule(report: &mut Report<'_>, field: &str, written: &Value) -> Option<Rule> {
+    let NetworkPolicyEgressRule { to, ports } = report.part(field, written, Unknown::Refuse)?;
+    Some(rule(report, field, "to", to.as_deref(), ports.as_deref()))
+}
+
+fn rule(
     report: &mut Report<'_>,
     field: &str,
     peers_field: &str,
-    written: impl Iterator<Item = (&'a Peers, &'a Ports)>,
-) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (index, (peers, ports)) in written.enumerate() {
-        let field = format!("{field}[{index}]");
-        let mut rule = Rule::default();
-        for (index, port) in ports.iter().flatten().enumerate() {
-            rule.ports.extend(self::port(report, &format!("{field}.ports[{index}]"), port));
-        }
-        for (index, peer) in peers.iter().flatten().enumerate() {
-            rule.peers.extend(self::peer(report, &format!("{field}.{peers_field}[{index}]"), peer));
-        }
-        rules.push(rule);
+    peers: Option<&[NetworkPolicyPeer]>,
+    ports: Option<&[NetworkPolicyPort]>,
+) -> Rule {
+    let mut rule = Rule::default();
+    for (index, port) in ports.into_iter().flatten().enumerate() {
+        rule.ports.extend(self::port(report, &format!("{field}.ports[{index}]"), port));
     }
-    rules
+    for (index, peer) in peers.into_iter().flatten().enumerate() {
+        rule.peers.extend(self::peer(report, &format!("{field}.{peers_field}[{index}]"), peer));
+    }
+    rule
 }
 
 fn port(report: &mut Report<'_>, field: &str, written: &NetworkPolicyPort) -> Option<Port> {
@@ -159,7 +194,7 @@ fn block(report: &mut Report<'_>, field: &str, written: &IPBlock) -> Option<Bloc
 }
 
 /// A range with its host bits cleared: the API server takes them, and so does every program that reads the policy.
-fn range(report: &mut Report<'_>, field: &str, text: &str) -> Option<IpNet> {
+pub(super) fn range(report: &mut Report<'_>, field: &str, text: &str) -> Option<IpNet> {
     let net = report.accept(field, check::range(text))?;
     if net != net.trunc() {
         report.warn(field, format!("{text} has bits set beyond its prefix and stands for {}", net.trunc()));

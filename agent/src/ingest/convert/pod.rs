@@ -14,11 +14,6 @@ use super::{Report, Unknown};
 use crate::ingest::check;
 use crate::ingest::kind::Kind;
 
-/// True for a pod that has ended: it is in no record and matches nothing.
-pub fn ended(value: &serde_json::Value) -> bool {
-    matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
-}
-
 /// The pod, without node and addresses where the file leaves them out.
 pub fn pod(report: &mut Report<'_>) -> Option<Pod> {
     let written: core::Pod = report.parse(Unknown::Warn)?;

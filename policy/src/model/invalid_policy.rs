@@ -1,0 +1,16 @@
+//! A NetworkPolicy that a cluster holds and nobody understands: a value that fails closed, never an absence.
+
+use super::Selector;
+
+/// Isolates what it selects and allows nothing. What other policies allow stays allowed; the rest drops as
+/// `invalid_policy`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InvalidPolicy {
+    pub namespace: String,
+    pub name: String,
+    /// Which pods of its namespace it isolates: all of them where its podSelector is what cannot be understood.
+    pub subject: Selector,
+    /// Both, where its policyTypes are what cannot be understood.
+    pub isolates_ingress: bool,
+    pub isolates_egress: bool,
+}
