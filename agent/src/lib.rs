@@ -7,3 +7,4 @@ pub mod ingest;
 pub mod kernel;
 pub mod lab;
 pub mod net;
+pub mod watch;
