@@ -1,6 +1,7 @@
 //! The configuration file (CONTRACT.md §2): the same for the agent on a node, the lab and the questions.
 
 mod fields;
+mod routers;
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::kernel::MapCapacities;
 
 pub use fields::{FIELDS, Field};
+use routers::Routers;
 
 /// A whole configuration; the defaults where there is no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,11 +149,12 @@ impl TryFrom<SourceFields> for Source {
 struct Endpoints {
     unknown: Fate,
     tunnels: Fate,
+    routers: Vec<Routers>,
 }
 
 impl Default for Endpoints {
     fn default() -> Self {
-        Self { unknown: Fate::Drop, tunnels: Fate::Drop }
+        Self { unknown: Fate::Drop, tunnels: Fate::Drop, routers: Vec::new() }
     }
 }
 
@@ -239,6 +242,7 @@ impl From<File> for Settings {
                     Fate::Allow => UnknownEndpoints::Allow,
                 },
                 allow_tunnels: endpoints.tunnels == Fate::Allow,
+                routers: endpoints.routers.into_iter().map(Into::into).collect(),
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
             },
@@ -249,6 +253,8 @@ impl From<File> for Settings {
 
 #[cfg(test)]
 mod tests {
+    use policy::model::RouterPods;
+
     use super::*;
 
     #[test]
@@ -256,6 +262,11 @@ mod tests {
         for text in ["", "# nothing\n", "{}", "tenancy: {}"] {
             assert_eq!(parse(text).unwrap(), Settings::default(), "{text:?}");
         }
+    }
+
+    fn router(namespace: &str, labels: &[(&str, &str)]) -> RouterPods {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        RouterPods { namespace: namespace.to_owned(), labels }
     }
 
     #[test]
@@ -269,7 +280,10 @@ mod tests {
     - namespaceLabel: example.com/team
     - namespaceAnnotation: field.cattle.io/projectId
     - podLabel: vcluster.loft.sh/managed-by
-endpoints: {unknown: allow, tunnels: allow}
+endpoints:
+  unknown: allow
+  tunnels: allow
+  routers: [{namespace: vpn, podLabels: {app: gateway}}, {namespace: lb}]
 cluster:
   podCIDRs: [10.0.0.0/8]
   serviceCIDRs: ['fd00::/108']
@@ -292,6 +306,7 @@ maps: {rules: 100000, flows: 65536}
                 ],
                 unknown_endpoints: UnknownEndpoints::Allow,
                 allow_tunnels: true,
+                routers: vec![router("vpn", &[("app", "gateway")]), router("lb", &[])],
                 pod_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
                 service_cidrs: vec!["fd00::/108".parse().unwrap()],
             }
@@ -309,6 +324,12 @@ maps: {rules: 100000, flows: 65536}
             ("tenancy: {sources: [{}]}", "tenancy.sources[0]: a source is exactly one of"),
             ("cluster: {podCIDRs: [10.0.0.1/8]}", "cluster.podCIDRs: `10.0.0.1/8` has bits set beyond its prefix"),
             ("endpoints: {unknown: keep}", "endpoints.unknown: unknown variant `keep`, expected `drop` or `allow`"),
+            ("endpoints: {routers: [{podLabels: {}}]}", "endpoints.routers[0]: missing field `namespace`"),
+            ("endpoints: {routers: [{namespace: A}]}", "endpoints.routers[0]: namespace: `A` must be"),
+            (
+                "endpoints: {routers: [{namespace: a, podLabels: {-: b}}]}",
+                "endpoints.routers[0]: podLabels: `-` is no key",
+            ),
             ("tenancy: {}\ntenancy: {}", "not valid YAML: duplicate entry with key \"tenancy\""),
             ("maps: {rules: 0}", "maps.rules: invalid value: integer `0`, expected a nonzero u32"),
             ("[]", "a mapping of tenancy, endpoints, cluster, maps"),

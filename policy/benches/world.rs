@@ -151,7 +151,6 @@ fn node(world: &World, size: Size) -> NodeView {
             addresses: pod.addresses.clone(),
             pod: Some(pod.key()),
             adopt_until: 0,
-            router: false,
         }
     });
     NodeView { name: "node".to_owned(), endpoints: endpoints.collect(), ..NodeView::default() }

@@ -174,6 +174,14 @@ fn an_address_that_two_pods_claim_is_the_bound_ones() {
 }
 
 #[test]
+fn a_pod_without_an_address_is_passed_over() {
+    let mut scene = ingress_of(vec![rule(&[own_pods("app=b")], &[])]);
+    scene.pod("x/pending", "app=b", &[]);
+    assert_eq!(ingress(&scene, B, to_tcp(80)), ALLOWED);
+    assert_eq!(ingress(&scene, C, to_tcp(80)), DENIED);
+}
+
+#[test]
 fn policies_that_select_no_local_pod_create_nothing() {
     let mut scene = scene();
     let before = scene.compile().desired;

@@ -193,7 +193,7 @@ fn input(locals: impl IntoIterator<Item = Local>) -> Input {
 }
 
 fn binding(slot: u32, ifindex: u32, mac: [u8; 6], addresses: Vec<IpAddr>, pod: Option<PodKey>) -> Binding {
-    Binding { slot, id: slot + 1, ifindex, mac, addresses, pod, adopt_until: 0, router: false }
+    Binding { slot, id: slot + 1, ifindex, mac, addresses, pod, adopt_until: 0 }
 }
 
 fn add_namespace(world: &mut World, name: &str, team: &str) {

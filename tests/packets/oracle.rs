@@ -114,7 +114,6 @@ fn binding(key: &PodKey, addresses: &[IpAddr], ifindex: u32, number: u8) -> Bind
         addresses: addresses.to_vec(),
         pod: Some(key.clone()),
         adopt_until: 0,
-        router: false,
     }
 }
 

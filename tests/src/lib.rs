@@ -8,6 +8,7 @@ pub mod frames;
 pub mod host;
 pub mod inside;
 pub mod lab;
+pub mod live;
 pub mod load;
 pub mod netns;
 pub mod oracle;

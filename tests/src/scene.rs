@@ -100,7 +100,6 @@ impl<'a> Scene<'a> {
             addresses: pod.addresses.to_vec(),
             pod: Some(key),
             adopt_until: if self.adopting == 0 { 0 } else { adopt_until },
-            router: false,
         });
         NodeView { name: "lab".to_owned(), addresses: NODE.into(), bridges: [].into(), endpoints: endpoints.collect() }
     }

@@ -3,20 +3,20 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use agent::events::EventReader;
 use agent::lab::{Cni, Lab};
 use common::abi::Direction::{self, Egress, Ingress};
-use common::abi::DropReason::{self, DefaultDeny, Revoked};
+use common::abi::DropReason::{self, DefaultDeny, Fragment, Revoked};
 use common::abi::{Counter, Event};
-use socket2::{Domain, Socket, Type};
 use tests::counters::{Counted, Counters};
 use tests::frames::{ACK, FIN, RST, SYN};
 use tests::inside::Inside;
 use tests::lab::{Tried, manifests};
+use tests::live::{Connection, PATIENCE, carries, listen, tcp};
 
 /// `x/client` and `x/server`, which serves 80 and 81.
 const PODS: &str = "
@@ -27,8 +27,6 @@ const PODS: &str = "
 ";
 /// Marks what a test sends by hand.
 const MARK: u16 = 47_011;
-/// How long a packet that should not arrive is waited for.
-const PATIENCE: Duration = Duration::from_millis(400);
 
 struct Field {
     cni: Cni,
@@ -104,48 +102,6 @@ spec: {{podSelector: {{matchLabels: {{app: {pod}}}}}, policyTypes: [{kind}], {di
     )
 }
 
-/// A TCP socket at a port that others may be bound to, too.
-fn tcp(pod: &Inside, family: usize, port: u16) -> Socket {
-    pod.run(|| {
-        let domain = if family == 0 { Domain::IPV4 } else { Domain::IPV6 };
-        let socket = Socket::new(domain, Type::STREAM, None).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        socket.bind(&SocketAddr::new(pod.addresses[family], port).into()).unwrap();
-        socket
-    })
-}
-
-fn listen(pod: &Inside, family: usize, port: u16) -> Socket {
-    let socket = tcp(pod, family, port);
-    socket.listen(16).unwrap();
-    socket
-}
-
-/// A connection from the client, and the server's end of it.
-fn connect(field: &Field, listener: &Socket) -> [TcpStream; 2] {
-    let to = listener.local_addr().unwrap();
-    let near = tcp(&field.client, usize::from(to.is_ipv6()), 0);
-    near.connect_timeout(&to, Duration::from_secs(5)).expect("a permitted connection");
-    let (far, _) = listener.accept().unwrap();
-    [near, far].map(|socket| {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_tcp_nodelay(true).unwrap();
-        socket.into()
-    })
-}
-
-/// Whether a byte from one end reaches the other.
-fn carries(from: &mut TcpStream, to: &mut TcpStream) -> bool {
-    from.write_all(b"x").unwrap();
-    match to.read(&mut [0; 8]) {
-        Ok(length) => length == 1,
-        Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-            false
-        }
-    }
-}
-
 fn marked(bytes: &[u8]) -> bool {
     let mark = MARK.to_be_bytes();
     bytes.windows(2).any(|window| window == mark)
@@ -155,15 +111,15 @@ fn marked(bytes: &[u8]) -> bool {
 fn a_revoked_rule_cuts_a_connection_whoever_talks_and_no_other() {
     both_forms("revoked", &[policy("server", "ingress", &[80, 81])], |field, family| {
         let [listener, beside] = [80, 81].map(|port| listen(&field.server, family, port));
-        let mut cut = [connect(field, &listener), connect(field, &listener)];
-        let [mut near, mut far] = connect(field, &beside);
-        for [client, server] in &mut cut {
+        let mut cut = [Connection::to(&field.client, &listener), Connection::to(&field.client, &listener)];
+        let Connection { mut near, mut far } = Connection::to(&field.client, &beside);
+        for Connection { near: client, far: server } in &mut cut {
             assert!(carries(client, server) && carries(server, client), "it is permitted");
         }
         field.nothing_dropped("permitted connections");
 
         field.apply(&policy("server", "ingress", &[81]));
-        let [[client, server], [quiet_client, quiet_server]] = &mut cut;
+        let [Connection { near: client, far: server }, Connection { near: quiet_client, far: quiet_server }] = &mut cut;
         assert!(!carries(client, server), "the client talks");
         assert!(!carries(quiet_server, quiet_client), "the server talks");
         for _ in 0..10 {
@@ -181,7 +137,7 @@ fn a_served_pod_that_may_send_nothing_replies_and_opens_nothing() {
     let policies = [policy("server", "ingress", &[80]), policy("server", "egress", &[])];
     both_forms("served", &policies, |field, family| {
         let listener = listen(&field.server, family, 80);
-        let [mut near, mut far] = connect(field, &listener);
+        let Connection { mut near, mut far } = Connection::to(&field.client, &listener);
         assert!(carries(&mut near, &mut far) && carries(&mut far, &mut near), "replies pass");
         replies_by_udp(field, family);
         field.nothing_dropped("a permitted connection and its replies");
@@ -283,5 +239,26 @@ fn a_senders_allow_never_opens_the_receiver() {
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody came");
         // The receiver's rules decide; its drop may be carried out at the sender, and is still the receiver's.
         field.dropped(2, &[(Ingress, DefaultDeny)], "what the sender may send");
+    });
+}
+
+#[test]
+fn a_datagram_in_fragments_passes_as_a_whole_or_not_at_all() {
+    both_forms("fragments", &[policy("server", "ingress", &[80])], |field, family| {
+        let bind = |port| {
+            let socket = field.server.run(|| UdpSocket::bind((field.server.addresses[family], port)).unwrap());
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        let (served, shut) = (bind(80), bind(81));
+        let client = field.client.run(|| UdpSocket::bind((field.client.addresses[family], 0)).unwrap());
+        // Three fragments, of which the first one alone shows the port.
+        let long = [7; 4000];
+        for port in [80, 81] {
+            client.send_to(&long, (field.server.addresses[family], port)).unwrap();
+        }
+        assert_eq!(served.recv(&mut [0; 5000]).expect("it is permitted"), long.len());
+        shut.recv(&mut [0; 5000]).expect_err("it is not");
+        field.dropped(3, &[(Ingress, DefaultDeny), (Ingress, Fragment)], "the fragments to the port that is shut");
     });
 }

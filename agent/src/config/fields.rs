@@ -14,7 +14,7 @@ pub struct Field {
 }
 
 /// Every field, in the order in which people write them.
-pub const FIELDS: [Field; 16] = [
+pub const FIELDS: [Field; 17] = [
     Field {
         path: "tenancy.mode",
         values: "`off`, `audit`, `baseline` or `strict`",
@@ -46,6 +46,14 @@ pub const FIELDS: [Field; 16] = [
         values: "`drop` or `allow`",
         default: Some("drop"),
         about: "What happens to tunnel packets from a pod to a node's address.",
+    },
+    Field {
+        path: "endpoints.routers",
+        values: "list of `{namespace: NAME, podLabels: {KEY: VALUE}}`",
+        default: Some("[]"),
+        about: "Pods that forward for others: they may send under addresses that are no pod's and no node's, speak as \
+                routers and DHCP servers, and get what is for others. Name only namespaces in which no tenant makes pods: \
+                labels are for whoever makes the pod.",
     },
     Field {
         path: "cluster.podCIDRs",

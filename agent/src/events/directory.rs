@@ -187,7 +187,6 @@ mod tests {
             addresses: vec![[10, 244, 0, 5].into()],
             pod: Some(key("x", "a")),
             adopt_until: 0,
-            router: false,
         };
         let policy = ObjectRef::NetworkPolicy { namespace: "x".into(), name: "deny-all".into(), rule: None };
         Scene {

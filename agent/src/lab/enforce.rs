@@ -117,7 +117,6 @@ pub fn bindings(state: &State) -> Vec<Binding> {
         addresses: pod.addresses.clone(),
         pod: Some((&pod.key).into()),
         adopt_until: 0,
-        router: false,
     };
     state.pods.values().map(bind).collect()
 }

@@ -29,7 +29,7 @@ use tokio::runtime::Runtime;
 use crate::config::Settings;
 
 pub use change::UpOptions;
-pub use check::{Checked, Report};
+pub use check::{Checked, Flow, Report};
 pub use exec::exec;
 pub use interrupt::Interrupt;
 pub use name::LabName;

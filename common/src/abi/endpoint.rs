@@ -70,7 +70,7 @@ super::layout!(Endpoint, 48;
 impl Endpoint {
     /// The pod is not known yet: only its own node may talk to it, and it only to its own node.
     pub const PENDING: u16 = 1;
-    /// An administrator exempts this pod from the checks on its source addresses (a router pod).
+    /// A router pod, by an administrator's word: it speaks for addresses that are no pod's and no node's.
     pub const ROUTER: u16 = 2;
 
     #[must_use]

@@ -147,7 +147,7 @@ fn examine<P: Packet, T: Tables>(
 ) -> Result<Step, DropReason> {
     let parsed = parse(packet, &mut seen.frame, &mut seen.datagram);
     match direction {
-        Direction::Egress => sender::check_frame(&seen.frame, endpoint)?,
+        Direction::Egress => sender::check_frame(&seen.frame, tables, endpoint)?,
         Direction::Ingress => receiver::check_frame(&seen.frame, endpoint)?,
     }
     parsed?;
@@ -156,7 +156,7 @@ fn examine<P: Packet, T: Tables>(
     }
     if matches!(seen.datagram.role, Role::Neighbour) {
         return match direction {
-            Direction::Egress => sender::check_neighbour(packet, &seen.datagram, endpoint),
+            Direction::Egress => sender::check_neighbour(packet, &seen.datagram, tables, endpoint),
             Direction::Ingress => receiver::check_neighbour(packet, &seen.datagram),
         }
         .map(|()| Step::Done(AllowReason::Neighbour));

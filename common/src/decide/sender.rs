@@ -14,7 +14,7 @@ const TUNNEL_PORTS: [u16; 3] = [4789, 6081, 8472];
 
 /// The MAC address, and who an ARP packet says it is.
 #[inline(always)]
-pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
+pub(super) fn check_frame<T: Tables>(frame: &Frame, tables: &T, endpoint: &Endpoint) -> Result<(), DropReason> {
     if frame.ether_type == 0 {
         return Err(DropReason::Malformed);
     }
@@ -26,15 +26,16 @@ pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), Drop
     }
     let arp = &frame.arp;
     let probe = arp.sender_ip == [0; 4];
-    let own = probe || arp.sender_ip == endpoint.v4 || endpoint.is(Endpoint::ROUTER);
+    let own = probe || arp.sender_ip == endpoint.v4 || forwards_for(tables, endpoint, &Address::v4(arp.sender_ip));
     if own && arp.sender_mac == endpoint.mac { Ok(()) } else { Err(DropReason::SpoofedSource) }
 }
 
 /// Who a neighbour discovery packet says it is.
 #[inline(always)]
-pub(super) fn check_neighbour<P: Packet>(
+pub(super) fn check_neighbour<P: Packet, T: Tables>(
     packet: &P,
     datagram: &Datagram,
+    tables: &T,
     endpoint: &Endpoint,
 ) -> Result<(), DropReason> {
     // Fragments hide what the packet claims (RFC 6980).
@@ -46,13 +47,21 @@ pub(super) fn check_neighbour<P: Packet>(
     if claimed.mac != [0; 6] && claimed.mac != endpoint.mac {
         return Err(DropReason::SpoofedSource);
     }
-    if endpoint.is(Endpoint::ROUTER) {
-        return Ok(());
+    let may_claim = |address: &Address| {
+        address.is_unspecified() || owns(endpoint, address) || forwards_for(tables, endpoint, address)
+    };
+    let may_speak = !claimed.as_router || endpoint.is(Endpoint::ROUTER);
+    if may_speak && may_claim(&datagram.source) && may_claim(&claimed.target) {
+        Ok(())
+    } else {
+        Err(DropReason::SpoofedSource)
     }
-    let source = &datagram.source;
-    let own_source = source.is_unspecified() || owns(endpoint, source);
-    let own_target = claimed.target.is_unspecified() || owns(endpoint, &claimed.target);
-    if own_source && own_target && !claimed.as_router { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+/// A router speaks for addresses that are no pod's and no node's: whoever has one of those speaks for himself.
+#[inline(always)]
+fn forwards_for<T: Tables>(tables: &T, endpoint: &Endpoint, address: &Address) -> bool {
+    endpoint.is(Endpoint::ROUTER) && matches!(peer_of(tables, address).kind(), PeerKind::External)
 }
 
 #[inline(always)]
@@ -67,9 +76,7 @@ pub(super) fn check_datagram<T: Tables>(
     tables: &T,
     endpoint: &Endpoint,
 ) -> Result<(), DropReason> {
-    if !endpoint.is(Endpoint::ROUTER) {
-        check_source(datagram, tables, endpoint)?;
-    }
+    check_source(datagram, tables, endpoint)?;
     if datagram.destination.is_link_local_v6() && !to_own_node(datagram, tables) {
         return Err(DropReason::UnknownEndpoint);
     }
@@ -86,12 +93,14 @@ pub(super) fn check_datagram<T: Tables>(
 fn check_source<T: Tables>(datagram: &Datagram, tables: &T, endpoint: &Endpoint) -> Result<(), DropReason> {
     let own = endpoint.owns(&datagram.source)
         // Link-local addresses are for the own node: between pods they are a way round.
-        || (datagram.source == endpoint.link_local() && to_own_node(datagram, tables));
+        || (datagram.source == endpoint.link_local() && to_own_node(datagram, tables))
+        || forwards_for(tables, endpoint, &datagram.source);
     let redirect = datagram.protocol == ICMP && datagram.icmp_type == ICMP_REDIRECT;
     let dhcp = datagram.protocol == UDP
         && ((datagram.source_port == DHCP_SERVER && datagram.source.is_v4())
             || (datagram.source_port == DHCPV6_SERVER && !datagram.source.is_v4()));
-    if own && !redirect && !dhcp { Ok(()) } else { Err(DropReason::SpoofedSource) }
+    let may_speak = !redirect && !dhcp || endpoint.is(Endpoint::ROUTER);
+    if own && may_speak { Ok(()) } else { Err(DropReason::SpoofedSource) }
 }
 
 #[inline(always)]

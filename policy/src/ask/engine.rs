@@ -215,7 +215,6 @@ fn bind(pod: &PodKey, slot: u32) -> Binding {
         addresses: Vec::new(),
         pod: Some(pod.clone()),
         adopt_until: 0,
-        router: false,
     }
 }
 

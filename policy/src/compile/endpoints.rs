@@ -8,7 +8,7 @@ use common::abi::{DirectionRules, Endpoint, Interface, Profile, TenantId};
 use super::ids::Digest;
 use super::numbering::Numbering;
 use super::subjects::Subject;
-use super::{Binding, CompileError, Input, Tables};
+use super::{CompileError, Input, Tables};
 use crate::model::{Isolation, UnknownEndpoints};
 
 /// Fills the tables of interfaces, endpoints and profiles.
@@ -33,7 +33,7 @@ impl Endpoints<'_> {
             let profile = self.profile(subject);
             let index = numbering.profile(&profile)?;
             tables.profiles.insert(index, profile);
-            let record = self.record(binding, subject.pod.is_some(), index);
+            let record = self.record(subject, index);
             if tables.endpoints.insert(binding.slot, record).is_some() {
                 return Err(CompileError::SharedBinding { what: "slot", number: binding.slot });
             }
@@ -45,15 +45,15 @@ impl Endpoints<'_> {
         Ok(())
     }
 
-    fn record(&self, binding: &Binding, known: bool, profile: u32) -> Endpoint {
-        let pending = !known && self.input.config.unknown_endpoints == UnknownEndpoints::Drop;
+    fn record(&self, subject: &Subject<'_>, profile: u32) -> Endpoint {
+        let binding = subject.binding;
         let mut record = Endpoint {
             profile: u64::from(profile),
             id: binding.id,
             ifindex: binding.ifindex,
             v4: [0; 4],
             mac: binding.mac,
-            flags: if pending { Endpoint::PENDING } else { 0 } | if binding.router { Endpoint::ROUTER } else { 0 },
+            flags: self.flags(subject),
             adopt_until: binding.adopt_until,
             v6: [0; 16],
         };
@@ -64,6 +64,15 @@ impl Endpoints<'_> {
             }
         }
         record
+    }
+
+    fn flags(&self, subject: &Subject<'_>) -> u16 {
+        let config = self.input.config;
+        match &subject.pod {
+            None if config.unknown_endpoints == UnknownEndpoints::Drop => Endpoint::PENDING,
+            Some(known) if config.routers.iter().any(|routers| routers.include(known.pod)) => Endpoint::ROUTER,
+            _ => 0,
+        }
     }
 
     /// Of a pod that is not known nothing is said but that its record is pending.

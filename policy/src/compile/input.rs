@@ -43,6 +43,4 @@ pub struct Binding {
     pub pod: Option<PodKey>,
     /// End of the adoption window (DESIGN.md §3.6).
     pub adopt_until: Ticks,
-    /// An administrator's annotation exempts the pod from the checks on its source addresses.
-    pub router: bool,
 }

@@ -20,10 +20,11 @@ pub(super) type Sets = BTreeMap<Digest, Arc<PolicySet>>;
 pub(super) struct Subject<'a> {
     pub(super) binding: &'a Binding,
     /// `None` where its pod is not known yet.
-    pub(super) pod: Option<KnownSubject>,
+    pub(super) pod: Option<KnownSubject<'a>>,
 }
 
-pub(super) struct KnownSubject {
+pub(super) struct KnownSubject<'a> {
+    pub(super) pod: &'a Pod,
     pub(super) membership: Membership,
     /// By direction; `None` where no policy has a say.
     pub(super) sets: [Option<Digest>; 2],
@@ -47,7 +48,7 @@ pub(super) fn subjects<'a>(input: &Input<'a>, tenancy: &Tenancy<'_>) -> (Vec<Sub
                 let selecting = policies.selecting(direction, namespace, pod);
                 judged_by(direction, &selecting, pod, &mut selected, &mut sets)
             });
-            Some(KnownSubject { membership, sets })
+            Some(KnownSubject { pod, membership, sets })
         });
         Subject { binding, pod: known }
     });

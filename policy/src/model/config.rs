@@ -3,6 +3,8 @@
 pub use common::abi::Mode as Isolation;
 use ipnet::IpNet;
 
+use super::{Labels, Pod};
+
 /// Validated configuration. `ipnet` lists are empty where the world decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub unknown_endpoints: UnknownEndpoints,
     /// Tunnel packets from a pod to a node's address are judged like any other.
     pub allow_tunnels: bool,
+    /// Pods that forward for others; none unless an administrator names them.
+    pub routers: Vec<RouterPods>,
     pub pod_cidrs: Vec<IpNet>,
     pub service_cidrs: Vec<IpNet>,
 }
@@ -25,6 +29,7 @@ impl Default for Config {
             sources: vec![TenantSource::Capsule],
             unknown_endpoints: UnknownEndpoints::Drop,
             allow_tunnels: false,
+            routers: Vec::new(),
             pod_cidrs: Vec::new(),
             service_cidrs: Vec::new(),
         }
@@ -54,4 +59,21 @@ pub enum TenantSource {
 pub enum UnknownEndpoints {
     Drop,
     Allow,
+}
+
+/// Pods of one namespace that may send under addresses which are no pod's and no node's, and get what is sent to them.
+///
+/// The namespace is meant by its name, which nobody can forge. The labels are for whoever may make pods there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterPods {
+    pub namespace: String,
+    /// All of them; empty is every pod of the namespace.
+    pub labels: Labels,
+}
+
+impl RouterPods {
+    #[must_use]
+    pub fn include(&self, pod: &Pod) -> bool {
+        pod.namespace == self.namespace && self.labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+    }
 }

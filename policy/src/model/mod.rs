@@ -12,7 +12,7 @@ pub mod tenants;
 mod world;
 
 pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};
-pub use config::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
+pub use config::{Config, Isolation, RouterPods, TenantSource, UnknownEndpoints, Untenanted};
 pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};

@@ -144,7 +144,6 @@ impl Scene {
             addresses: addresses.clone(),
             pod: Some(key.clone()),
             adopt_until: 0,
-            router: false,
         });
         self.world.pods.entry(key).or_insert(Pod {
             namespace: namespace.to_owned(),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use policy::ask::{Engine, FlowPort, MatrixQuery, Record, Said};
+use policy::ask::{End, Engine, FlowPort, MatrixQuery, Record, Said};
 use policy::compile::{Input, NodeView, compile};
 use policy::model::World;
 
@@ -23,6 +23,14 @@ use crate::kernel::Maps;
 use drops::Drops;
 pub use report::{Checked, Report};
 
+/// A flow to try out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    pub from: End,
+    pub to: End,
+    pub port: FlowPort,
+}
+
 impl Lab {
     /// Sends a packet for every record of the matrix. Without `ports` those that the matrix asks about by itself.
     /// `interrupted` is asked every few milliseconds whether to go on.
@@ -31,24 +39,47 @@ impl Lab {
     /// Something keeps packets from being sent. A difference is no error.
     pub fn check(&self, ports: &[FlowPort], interrupted: impl Fn() -> Result<()>) -> Result<Report> {
         let world = self.world()?;
-        let config = &self.settings.policy;
         let query = MatrixQuery { ports: ports.to_vec(), externals: self.state.external.clone(), namespace: None };
-        let records: Vec<Record> = Engine::new(&world, config)?.matrix(&query)?.records().collect();
-        let probes = self.probes(&world, &records)?;
+        let records = Engine::new(&world, &self.settings.policy)?.matrix(&query)?.records().collect();
+        self.try_out(&world, records, &interrupted)
+    }
+
+    /// The same for chosen flows, in every address family that their ends share.
+    ///
+    /// # Errors
+    /// As [`Lab::check`], or an end is not in the lab.
+    pub fn check_flows(&self, flows: &[Flow], interrupted: impl Fn() -> Result<()>) -> Result<Report> {
+        let world = self.world()?;
+        let engine = Engine::new(&world, &self.settings.policy)?;
+        let mut records = Vec::new();
+        for Flow { from, to, port } in flows {
+            let receivers = engine.parties(to)?;
+            for from in engine.parties(from)? {
+                let reached = receivers.iter().filter(|to| to.address.is_ipv4() == from.address.is_ipv4());
+                records.extend(reached.map(|to| engine.ask(&from, to, *port)));
+            }
+        }
+        self.try_out(&world, records, &interrupted)
+    }
+
+    /// Sends a packet for each record.
+    fn try_out(&self, world: &World, records: Vec<Record>, interrupted: &impl Fn() -> Result<()>) -> Result<Report> {
+        let config = &self.settings.policy;
+        let probes = self.probes(world, &records)?;
 
         let pins = self.name.pins()?;
-        let node = self.view(&world)?;
+        let node = self.view(world)?;
         let ids = Maps::open(&pins, &self.settings.maps)?.observe()?.ids;
-        let compiled = compile(&Input { world: &world, config, node: &node }, &ids, None)?;
-        let directory = Directory::new(&world, &node, &compiled.desired.provenance)?;
+        let compiled = compile(&Input { world, config, node: &node }, &ids, None)?;
+        let directory = Directory::new(world, &node, &compiled.desired.provenance)?;
         let mut drops = Drops::new(EventReader::open(&pins)?, directory)?;
 
-        let arrived = send(&records, &probes, &mut drops, &interrupted)?;
+        let arrived = send(&records, &probes, &mut drops, interrupted)?;
         let verdicts = records.into_iter().zip(&probes).zip(arrived).map(|((record, probe), arrived)| {
             let drop = if arrived { None } else { drops.of(probe) };
             Checked::new(record, arrived, drop)
         });
-        let tenants = tenants(&world, config).into_iter().map(|(key, tenant)| (key.to_string(), tenant)).collect();
+        let tenants = tenants(world, config).into_iter().map(|(key, tenant)| (key.to_string(), tenant)).collect();
         Ok(Report::new(verdicts.collect(), tenants))
     }
 
@@ -62,17 +93,18 @@ impl Lab {
 
     fn probes(&self, world: &World, records: &[Record]) -> Result<Vec<Probe>> {
         let pods = world.pods.keys().map(|key| Ok((key.to_string(), self.namespace_in(world, key)?)));
-        let pods: BTreeMap<String, String> = pods.collect::<Result<_>>()?;
-        let place = |end: &str| -> Result<String> {
-            let found = pods.get(end).cloned();
-            let outside = || end.parse::<IpAddr>().is_ok().then(|| self.name.world());
-            found.or_else(outside).with_context(|| format!("the lab has no {end}"))
+        let mut inside: BTreeMap<String, String> = pods.collect::<Result<_>>()?;
+        inside.insert(End::Node(the_node(world)?).to_string(), self.name.node());
+        let place = |end: &str, address: IpAddr| {
+            let outside = || self.state.external.contains(&address).then(|| self.name.world());
+            let found = inside.get(end).cloned().or_else(outside);
+            found.with_context(|| format!("the lab has no {end} at {address}"))
         };
         let probe = |record: &Record| {
             Ok(Probe {
-                from: place(&record.from)?,
+                from: place(&record.from, record.from_ip)?,
                 from_ip: record.from_ip,
-                to: place(&record.to)?,
+                to: place(&record.to, record.to_ip)?,
                 to_ip: record.to_ip,
                 transport: transport(record.protocol)?,
                 port: record.port,
