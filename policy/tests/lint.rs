@@ -172,12 +172,13 @@ fn block_matches_pods() {
 fn service_target_shut() {
     let mut scene = two_pods();
     scene.pod("x/web", "", &[]).ports = vec![container_port("http", Protocol::Tcp, 8080)];
-    let port = |target| ServicePort { protocol: Protocol::Tcp, port: 80, target };
+    let port = |target| ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, target, node_port: None };
     let service = Service {
         namespace: "x".to_owned(),
         name: "web".to_owned(),
         selector: labels("app=web"),
         ports: vec![port(TargetPort::Named("http".to_owned())), port(TargetPort::Number(8081))],
+        ..Service::default()
     };
     scene.world.services.insert(("x".to_owned(), "web".to_owned()), service);
     assert_eq!(found(&scene, "service-target-shut"), none(), "nothing isolates the backend");

@@ -16,6 +16,12 @@ pub const LAB_POD_RANGES: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0), 64)),
 ];
 
+/// Where the ClusterIPs of Services that name none come from.
+pub const LAB_SERVICE_RANGES: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0), 112)),
+];
+
 /// Hands out addresses of [`LAB_POD_RANGES`], one of each family with the same number.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -45,7 +51,7 @@ impl Pool {
     }
 }
 
-fn nth(range: IpNet, number: u16) -> IpAddr {
+pub(super) fn nth(range: IpNet, number: u16) -> IpAddr {
     match range.network() {
         IpAddr::V4(network) => IpAddr::V4(Ipv4Addr::from_bits(network.to_bits() | u32::from(number))),
         IpAddr::V6(network) => IpAddr::V6(Ipv6Addr::from_bits(network.to_bits() | u128::from(number))),

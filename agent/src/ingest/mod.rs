@@ -8,6 +8,7 @@ mod error;
 mod kind;
 mod live;
 mod manifests;
+mod services;
 mod source;
 mod survey;
 mod world;

@@ -10,6 +10,7 @@ use super::addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES, Pool};
 use super::convert::{self, Report, Source};
 use super::kind::Kind;
 use super::manifests::{Manifest, Manifests};
+use super::services::{self, Drafts};
 use super::{Assigned, IngestError, IngestErrors, Loaded};
 
 impl Manifests {
@@ -27,6 +28,7 @@ impl Manifests {
         draft.imply_namespaces(self);
         draft.place_pods(assigned);
         draft.give_pod_ranges();
+        services::complete(&mut draft.loaded.world, std::mem::take(&mut draft.services));
         if draft.errors.is_empty() { Ok(draft.loaded) } else { Err(IngestErrors(draft.errors)) }
     }
 }
@@ -40,6 +42,7 @@ struct Draft<'a> {
     sources: BTreeMap<PodKey, &'a Manifest>,
     /// InternalIPs by node.
     internal: BTreeMap<String, Vec<IpAddr>>,
+    services: Drafts,
 }
 
 impl<'a> Draft<'a> {
@@ -66,10 +69,12 @@ impl<'a> Draft<'a> {
             }
             Kind::Service => {
                 let key = (manifest.id.namespace.clone(), name);
-                world.services.extend(convert::service(report).map(|service| (key, service)));
+                self.services.extend(convert::service(report).map(|service| (key, service)));
             }
-            // Says where a Service without selector leads, and Services are not judged yet.
-            Kind::EndpointSlice => {}
+            Kind::EndpointSlice => {
+                let key = (manifest.id.namespace.clone(), name);
+                world.endpoint_slices.extend(convert::endpoint_slice(report).map(|slice| (key, slice)));
+            }
             Kind::Pod => {
                 let ended = report.is_ended();
                 let pod = convert::pod(report);

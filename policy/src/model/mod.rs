@@ -15,7 +15,7 @@ pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, Clus
 pub use config::{Config, Isolation, RouterPods, TenantSource, UnknownEndpoints, Untenanted};
 pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
-pub use objects::{CapsuleTenant, ContainerPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
+pub use objects::{CapsuleTenant, ContainerPort, HostPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
 pub use selector::{Labels, Operator, Requirement, Selector};
-pub use service::{Service, ServicePort, TargetPort};
+pub use service::{EndpointPort, EndpointSlice, Service, ServicePort, SliceEndpoint, TargetPort};
 pub use world::{ObjectRef, RuleIndex, World};

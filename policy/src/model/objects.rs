@@ -114,4 +114,13 @@ pub struct ContainerPort {
     pub name: Option<String>,
     pub protocol: Protocol,
     pub port: u16,
+    pub host_port: Option<HostPort>,
+}
+
+/// A port of the pod's node that leads to a port of the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    pub port: u16,
+    /// `None`: at every address of the node.
+    pub address: Option<IpAddr>,
 }

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{CapsuleTenant, ClusterNetworkPolicy, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey, Service};
+use ipnet::IpNet;
+
+use super::{
+    CapsuleTenant, ClusterNetworkPolicy, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey,
+    Service,
+};
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +22,12 @@ pub struct World {
     pub invalid_policies: BTreeMap<(String, String), InvalidPolicy>,
     /// By name.
     pub cluster_network_policies: BTreeMap<String, ClusterNetworkPolicy>,
-    /// By namespace and name. No packet is judged by them.
+    /// By namespace and name.
     pub services: BTreeMap<(String, String), Service>,
+    /// By namespace and name.
+    pub endpoint_slices: BTreeMap<(String, String), EndpointSlice>,
+    /// The ranges of ServiceCIDR objects, by name. None at all where the API server has no such kind.
+    pub service_cidrs: BTreeMap<String, Vec<IpNet>>,
 }
 
 /// What decided a verdict, as people read it (CONTRACT.md §4, `rules`).

@@ -88,7 +88,7 @@ pub fn tcp(port: u16) -> Port {
 }
 
 pub fn container_port(name: &str, protocol: Protocol, port: u16) -> ContainerPort {
-    ContainerPort { name: Some(name.to_owned()), protocol, port }
+    ContainerPort { name: Some(name.to_owned()), protocol, port, host_port: None }
 }
 
 impl Default for Scene {

@@ -21,7 +21,7 @@ pub(super) use cluster::{implied_namespace, namespace, node, tenant};
 pub(super) use cluster_network_policy::cluster_network_policy;
 pub(super) use network_policy::network_policy;
 pub(super) use pod::{pod, workload};
-pub(super) use service::service;
+pub(super) use service::{DraftService, endpoint_slice, service};
 
 /// What to do about fields that the kind does not have.
 #[derive(Clone, Copy, PartialEq)]

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{self as core, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::model::{ContainerPort, Pod};
+use policy::model::{ContainerPort, HostPort, Pod};
 
 use super::network_policy::protocol;
 use super::{Report, Unknown};
@@ -92,7 +92,17 @@ fn port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort) -> 
     let written_protocol = written.protocol.as_deref().filter(|name| !name.is_empty()).unwrap_or("TCP");
     let protocol = report.accept(format_args!("{field}.protocol"), protocol(written_protocol));
     let port = report.accept(format_args!("{field}.containerPort"), check::port_number(written.container_port));
-    Some(ContainerPort { name, protocol: protocol?, port: port? })
+    let host_port = host_port(report, field, written);
+    Some(ContainerPort { name, protocol: protocol?, port: port?, host_port })
+}
+
+/// A `hostIP` that stands for all addresses is none.
+fn host_port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort) -> Option<HostPort> {
+    let number = written.host_port.filter(|number| *number != 0)?;
+    let port = report.accept(format_args!("{field}.hostPort"), check::port_number(number))?;
+    let address = written.host_ip.as_deref().filter(|ip| !ip.is_empty());
+    let address = address.and_then(|ip| report.accept(format_args!("{field}.hostIP"), check::address(ip)));
+    Some(HostPort { port, address: address.filter(|address| !address.is_unspecified()) })
 }
 
 /// `podIPs`, or `podIP` alone: at most one of each family.

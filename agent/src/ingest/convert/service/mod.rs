@@ -1,0 +1,99 @@
+//! Services (`v1`): the API server's validation, and what it fills in.
+
+mod addresses;
+mod options;
+mod ports;
+mod slice;
+
+use k8s_openapi::api::core::v1 as core;
+use policy::model::Service;
+
+use super::{Report, Unknown};
+use crate::ingest::check;
+
+pub use slice::endpoint_slice;
+
+/// A Service as a file has it, and what a cluster would give it.
+#[derive(Debug)]
+pub struct DraftService {
+    pub service: Service,
+    /// Families in which it has no ClusterIP yet.
+    pub wants_v4: bool,
+    pub wants_v6: bool,
+    pub wants_node_ports: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Type {
+    ClusterIp,
+    NodePort,
+    LoadBalancer,
+    ExternalName,
+}
+
+impl Type {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::ClusterIp, "ClusterIP"),
+        (Self::NodePort, "NodePort"),
+        (Self::LoadBalancer, "LoadBalancer"),
+        (Self::ExternalName, "ExternalName"),
+    ];
+
+    /// Called at the addresses of nodes.
+    const fn has_node_ports(self) -> bool {
+        matches!(self, Self::NodePort | Self::LoadBalancer)
+    }
+}
+
+/// What decides which fields a Service may have.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    kind: Type,
+    headless: bool,
+}
+
+pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
+    let written: core::Service = report.parse(Unknown::Warn)?;
+    report.labels("metadata", &written.metadata);
+    report.annotations("metadata", &written.metadata);
+    let spec = written.spec.unwrap_or_default();
+    let kind = kind(report, spec.type_.as_deref().unwrap_or_default())?;
+    let shape = Shape { kind, headless: addresses::is_headless(&spec) };
+    if shape.headless && kind.has_node_ports() {
+        report.error("spec.clusterIP", "may not be `None` for a Service that is called at nodes");
+    }
+    let selector = spec.selector.clone().unwrap_or_default();
+    for (key, value) in &selector {
+        report.accept("spec.selector", check::qualified_name(key));
+        report.accept(format_args!("spec.selector[{key}]"), check::label_value(value));
+    }
+    options::check(report, shape, &spec);
+    let cluster_ips = addresses::cluster_ips(report, shape, &spec);
+    let [wants_v4, wants_v6] = addresses::wanted(report, shape, &spec, &cluster_ips);
+    let (namespace, name) = (report.manifest.id.namespace.clone(), report.manifest.id.name.clone());
+    let service = Service {
+        namespace,
+        name,
+        selector: if kind == Type::ExternalName { Default::default() } else { selector },
+        cluster_ips,
+        external_ips: addresses::external_ips(report, &spec),
+        load_balancer_ips: addresses::load_balancer_ips(report, &written.status.unwrap_or_default()),
+        ports: ports::ports(report, shape, &spec),
+    };
+    let wants_node_ports = kind == Type::NodePort
+        || kind == Type::LoadBalancer && spec.allocate_load_balancer_node_ports.unwrap_or(true);
+    Some(DraftService { service, wants_v4, wants_v6, wants_node_ports })
+}
+
+fn kind(report: &mut Report<'_>, written: &str) -> Option<Type> {
+    let kind = Type::ALL.into_iter().find(|(_, name)| *name == written || written.is_empty() && *name == "ClusterIP");
+    if kind.is_none() {
+        report.error("spec.type", one_of(written, &Type::ALL.map(|(_, name)| name)));
+    }
+    kind.map(|(kind, _)| kind)
+}
+
+/// What to say about a value that is none of those there are.
+fn one_of(written: &str, values: &[&str]) -> String {
+    format!("`{written}` must be one of {}", values.join(", "))
+}
