@@ -30,12 +30,12 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
 
 #[inline(always)]
 fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason, audited: bool) {
-    let Outcome { source_tenant, destination_tenant, .. } = seen.outcome;
-    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, audited);
+    let Outcome { source_tenant, destination_tenant, direction: whose, .. } = seen.outcome;
+    let key = DropKey::new(source_tenant, destination_tenant, whose, reason, audited);
     let length = context.len();
     match DROPS.get_ptr_mut(&key) {
         Some(traffic) => add(Some(traffic), length),
-        None => first_drop(&key, DropKey::overflow(direction, reason, audited), length),
+        None => first_drop(&key, DropKey::overflow(whose, reason, audited), length),
     }
     // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
     debug!(
@@ -115,10 +115,11 @@ fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audi
         destination_port: datagram.destination_port,
         ether_type: frame.ether_type,
         protocol: datagram.protocol,
-        direction: direction as u8,
+        direction: outcome.direction as u8,
         reason: reason as u8,
         audited: u8::from(audited),
-        _zero: [0; 4],
+        hook: direction as u8,
+        _zero: [0; 3],
     });
     entry.submit(0);
 }

@@ -101,7 +101,12 @@ fn pod(n: usize, namespaces: usize) -> Pod {
         addresses: vec![IpAddr::from([10, a, b, c])],
         node: "node".to_owned(),
         host_network: false,
-        ports: vec![ContainerPort { name: Some("http".to_owned()), protocol: Protocol::Tcp, port: 8080, host_port: None }],
+        ports: vec![ContainerPort {
+            name: Some("http".to_owned()),
+            protocol: Protocol::Tcp,
+            port: 8080,
+            host_port: None,
+        }],
     }
 }
 

@@ -12,9 +12,10 @@ use policy::plan::{Observed, Op, Plan, diff};
 use proptest::prelude::*;
 use world::{ROOM, Scene, random};
 
-/// Whether a profile lets a peer through.
+/// Whether a profile lets a peer through, and to a peer that does not refuse it.
 fn allows(tables: &Tables, profile: &Profile, peer: Peer, direction: Direction, port: PortKey) -> bool {
-    matches!(judge(tables, profile, Question { direction, peer, port }).verdict, Verdict::Allow(_))
+    let judgement = judge(tables, profile, Question { direction, peer, port });
+    matches!(judgement.verdict, Verdict::Allow(_)) && judgement.refused.is_none()
 }
 
 fn ports() -> Vec<PortKey> {

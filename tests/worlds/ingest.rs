@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use agent::ingest::{Assigned, LAB_NODE_ADDRESSES, LAB_POD_RANGES, Loaded, Manifests, load};
-use policy::model::{PodKey, World};
+use agent::ingest::{Assigned, LAB_NODE_ADDRESSES, LAB_POD_RANGES, LAB_SERVICE_RANGES, Loaded, Manifests, load};
+use policy::model::{EndpointSlice, PodKey, World};
 
 fn world(text: &str) -> World {
     loaded(text).world
@@ -110,7 +110,7 @@ fn lists_json_other_kinds_and_services() {
         r#"
 {"apiVersion": "v1", "kind": "List", "items": [
   {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}},
-  {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}},
+  {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}},
   {"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "p"}}]}
 ]}
 "#,
@@ -143,6 +143,64 @@ fn a_service_leads_to_the_ports_of_its_pods() {
     assert_eq!(pods.map(|pod| service("elsewhere").selects(pod)), [false, false]);
     let ports: Vec<_> = service("web").ports.iter().map(|port| port.on(pods[0])).collect();
     assert_eq!(ports, [Some(8080), Some(53), None]);
+}
+
+/// Where a slice leads: addresses, and numbers by the name of the port.
+type Led = (Vec<String>, Vec<(String, u16)>);
+
+fn endpoints(world: &World, service: &str) -> Vec<Led> {
+    let slices = world.endpoint_slices.values().filter(|slice| slice.service == service);
+    let led = |slice: &EndpointSlice| {
+        let addresses = slice.endpoints.iter().flat_map(|it| &it.addresses).map(ToString::to_string).collect();
+        (addresses, slice.ports.iter().map(|port| (port.name.clone(), port.port)).collect())
+    };
+    slices.map(led).collect()
+}
+
+#[test]
+fn a_service_gets_what_a_cluster_would_give_it() {
+    let text = "
+{apiVersion: v1, kind: Pod, metadata: {name: one, labels: {app: web}}, spec: {containers: [
+  {name: c, ports: [{name: http, containerPort: 8080, hostPort: 90, hostIP: 172.18.0.2}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two, labels: {app: web}}, spec: {containers: [
+  {name: c, ports: [{name: http, containerPort: 8081}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {app: web}, ports: [
+  {name: a, port: 80, targetPort: http}, {name: b, port: 53, protocol: UDP, nodePort: 30053}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: none}, spec: {clusterIP: None, selector: {app: web}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: by-hand}, spec: {clusterIP: 10.96.9.9, selector: {app: web}, ports: [{port: 80}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s, labels: {kubernetes.io/service-name: by-hand}},
+ addressType: IPv4, endpoints: [{addresses: [203.0.113.9]}, {addresses: [203.0.113.10], conditions: {ready: false}}],
+ ports: [{port: 8443}, {name: unnumbered}]}
+";
+    let made = world(text);
+    let service = |world: &World, name: &str| world.services[&("default".to_owned(), name.to_owned())].clone();
+    let web = service(&made, "web");
+    assert_eq!(web.cluster_ips.len(), 2, "one of each family");
+    assert!(web.cluster_ips.iter().all(|ip| LAB_SERVICE_RANGES.iter().any(|range| range.contains(ip))));
+    let node_ports: Vec<_> = web.ports.iter().map(|port| port.node_port).collect();
+    assert!(node_ports[0].is_some_and(|port| (30000..32768).contains(&port)) && node_ports[1] == Some(30053));
+    let apart = |family: &str| -> Vec<Led> {
+        [(2, 8080), (3, 8081)]
+            .map(|(n, http)| (vec![format!("{family}{n}")], vec![("a".into(), http), ("b".into(), 53)]))
+            .into()
+    };
+    assert_eq!(endpoints(&made, "web"), [apart("10.244.0."), apart("fd00:10:244::")].concat());
+    assert!(service(&made, "none").cluster_ips.is_empty());
+    assert_eq!(
+        endpoints(&made, "by-hand"),
+        [(vec!["203.0.113.9".to_owned(), "203.0.113.10".to_owned()], vec![(String::new(), 8443)])],
+        "a Service with slices of its own has no others"
+    );
+    let host = made.pods[&key("default", "one")].ports[0].host_port.expect("a port of the node");
+    assert_eq!((host.port, host.address), (90, Some([172, 18, 0, 2].into())));
+
+    let more = "---\n{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}";
+    assert_eq!(service(&world(&format!("{text}{more}")), "web"), web, "it keeps what it has when others come");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use common::abi::{Direction, DropReason, Event, TenantId};
+use common::abi::{Direction, DropReason, Event, PortKey, TenantId};
+use common::decide::{Question, Verdict, judge};
 use jiff::{SignedDuration, Timestamp};
-use policy::compile::{NodeView, Provenance};
+use policy::compile::{Desired, NodeView};
 use policy::model::{ObjectRef, PodKey, World};
 
 use super::record::{DropRecord, End};
@@ -19,20 +20,24 @@ const ETHERTYPE_ARP: u16 = 0x0806;
 /// Who owns which address and which number, at one moment. Make a new one when the world has changed.
 #[derive(Debug)]
 pub struct Directory<'a> {
-    provenance: &'a Provenance,
+    desired: &'a Desired,
     pods: HashMap<IpAddr, &'a PodKey>,
     endpoints: HashMap<u32, &'a PodKey>,
+    /// Slots of this node's pods.
+    slots: HashMap<&'a PodKey, u32>,
     boot: Timestamp,
 }
 
 impl<'a> Directory<'a> {
     /// # Errors
     /// The clock cannot be read.
-    pub fn new(world: &'a World, node: &'a NodeView, provenance: &'a Provenance) -> Result<Self> {
+    pub fn new(world: &'a World, node: &'a NodeView, desired: &'a Desired) -> Result<Self> {
         let pods = world.pods.iter().filter(|(_, pod)| !pod.host_network);
         let pods = pods.flat_map(|(key, pod)| pod.addresses.iter().map(move |&ip| (ip, key))).collect();
-        let bound = node.endpoints.iter().filter_map(|binding| Some((binding.id, binding.pod.as_ref()?)));
-        Ok(Self { provenance, pods, endpoints: bound.collect(), boot: boot_time()? })
+        let bound = || node.endpoints.iter().filter_map(|binding| Some((binding, binding.pod.as_ref()?)));
+        let endpoints = bound().map(|(binding, pod)| (binding.id, pod)).collect();
+        let slots = bound().map(|(binding, pod)| (pod, binding.slot)).collect();
+        Ok(Self { desired, pods, endpoints, slots, boot: boot_time()? })
     }
 
     /// Says in names what an event says in numbers.
@@ -42,27 +47,43 @@ impl<'a> Directory<'a> {
     pub fn enrich(&self, event: &Event) -> Result<DropRecord> {
         let reason = DropReason::from_number(event.reason)
             .with_context(|| format!("an event has the unknown reason {}", event.reason))?;
-        let direction = Direction::ALL
-            .into_iter()
-            .find(|&direction| direction as u8 == event.direction)
-            .with_context(|| format!("an event has the unknown direction {}", event.direction))?;
+        let direction = self::direction(event.direction)?;
+        let hook = self::direction(event.hook)?;
+        let (reason, rule) = if direction == hook { (reason, event.rule) } else { self.refusal(event, reason) };
         let elapsed = SignedDuration::from_nanos(i64::try_from(event.time).context("an event from far ahead")?);
         Ok(DropRecord {
             time: self.boot.checked_add(elapsed).context("an event from far ahead")?,
             verdict: if event.audited == 0 { "drop" } else { "allow" },
             direction: direction.name(),
             reason: reason.name(),
-            source: self.source(event, direction, reason),
-            destination: self.destination(event, direction),
+            source: self.source(event, hook, reason),
+            destination: self.destination(event, hook),
             protocol: protocol(event),
-            rules: self.rules(event, direction, reason),
+            rules: self.rules(event, direction, reason, rule),
             audited: (event.audited != 0).then_some(reason.name()),
         })
     }
 
-    fn source(&self, event: &Event, direction: Direction, reason: DropReason) -> End {
+    /// What the receiver would have said, where it is a pod of this node: the sender carried out that it is refused, and
+    /// knows no more about it.
+    fn refusal(&self, event: &Event, reason: DropReason) -> (DropReason, u32) {
+        let tables = &self.desired.tables;
+        let slot = self.pods.get(&IpAddr::from(event.destination)).and_then(|pod| self.slots.get(pod));
+        let Some(profile) = slot.and_then(|slot| tables.profile_of(*slot)) else { return (reason, event.rule) };
+        let port = if has_ports(event.protocol) { event.destination_port } else { 0 };
+        let peer = tables.peer_of(IpAddr::from(event.source));
+        let question = Question { direction: Direction::Ingress, peer, port: PortKey::new(event.protocol, port) };
+        let judgement = judge(tables, profile, question);
+        match judgement.verdict {
+            Verdict::Drop(reason) => (reason, judgement.rule),
+            // The world is not the one any more that the packet was judged in.
+            Verdict::Allow(_) => (reason, event.rule),
+        }
+    }
+
+    fn source(&self, event: &Event, hook: Direction, reason: DropReason) -> End {
         let ip = is_ip(event).then(|| IpAddr::from(event.source));
-        let local = matches!(direction, Direction::Egress);
+        let local = matches!(hook, Direction::Egress);
         let doubtful = ip.is_none() || reason == DropReason::SpoofedSource;
         End {
             pod: self.pod(ip, local.then_some(event.endpoint)),
@@ -73,9 +94,9 @@ impl<'a> Directory<'a> {
         }
     }
 
-    fn destination(&self, event: &Event, direction: Direction) -> End {
+    fn destination(&self, event: &Event, hook: Direction) -> End {
         let ip = is_ip(event).then(|| IpAddr::from(event.destination));
-        let local = matches!(direction, Direction::Ingress);
+        let local = matches!(hook, Direction::Ingress);
         End {
             pod: self.pod(ip, local.then_some(event.endpoint)),
             tenant: self.tenant(event.destination_tenant),
@@ -98,10 +119,10 @@ impl<'a> Directory<'a> {
         if tenant == TenantId::PLATFORM {
             return None;
         }
-        Some(self.provenance.tenants.get(&tenant).cloned().unwrap_or_else(|| format!("#{}", tenant.0)))
+        Some(self.desired.provenance.tenants.get(&tenant).cloned().unwrap_or_else(|| format!("#{}", tenant.0)))
     }
 
-    fn rules(&self, event: &Event, direction: Direction, reason: DropReason) -> Vec<String> {
+    fn rules(&self, event: &Event, direction: Direction, reason: DropReason, rule: u32) -> Vec<String> {
         let tenancy = matches!(reason, DropReason::TenantIsolation | DropReason::Quarantine);
         let judged = match direction {
             Direction::Egress => event.source_tenant,
@@ -110,9 +131,14 @@ impl<'a> Directory<'a> {
         if let (true, Some(tenant)) = (tenancy, self.tenant(judged)) {
             return vec![ObjectRef::Tenancy { tenant }.to_string()];
         }
-        let rules = self.provenance.rules.get(&event.rule);
+        let rules = self.desired.provenance.rules.get(&rule);
         rules.into_iter().flatten().map(ObjectRef::to_string).collect()
     }
+}
+
+fn direction(number: u8) -> Result<Direction> {
+    let found = Direction::ALL.into_iter().find(|&direction| direction as u8 == number);
+    found.with_context(|| format!("an event has the unknown direction {number}"))
 }
 
 const fn is_ip(event: &Event) -> bool {
@@ -157,7 +183,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use common::abi::Address;
-    use policy::compile::Binding;
+    use policy::compile::{Binding, Provenance};
     use policy::model::Pod;
 
     use super::*;
@@ -165,7 +191,7 @@ mod tests {
     struct Scene {
         world: World,
         node: NodeView,
-        provenance: Provenance,
+        desired: Desired,
     }
 
     fn key(namespace: &str, name: &str) -> PodKey {
@@ -195,9 +221,12 @@ mod tests {
                 ..World::default()
             },
             node: NodeView { endpoints: vec![binding], ..NodeView::default() },
-            provenance: Provenance {
-                rules: BTreeMap::from([(3, vec![policy])]),
-                tenants: BTreeMap::from([(TenantId(1), "green".to_owned()), (TenantId(2), "blue".to_owned())]),
+            desired: Desired {
+                provenance: Provenance {
+                    rules: BTreeMap::from([(3, vec![policy])]),
+                    tenants: BTreeMap::from([(TenantId(1), "green".to_owned()), (TenantId(2), "blue".to_owned())]),
+                },
+                ..Desired::default()
             },
         }
     }
@@ -220,13 +249,14 @@ mod tests {
             direction: Direction::Egress as u8,
             reason: DropReason::DefaultDeny as u8,
             audited: 0,
-            _zero: [0; 4],
+            hook: Direction::Egress as u8,
+            _zero: [0; 3],
         }
     }
 
     fn line(event: &Event) -> String {
         let scene = scene();
-        let directory = Directory::new(&scene.world, &scene.node, &scene.provenance).expect("a clock");
+        let directory = Directory::new(&scene.world, &scene.node, &scene.desired).expect("a clock");
         directory.enrich(event).expect("a known event").to_string()
     }
 
@@ -243,9 +273,13 @@ mod tests {
     fn tenancy_names_the_tenant_of_the_judged_pod() {
         let egress = Event { reason: DropReason::TenantIsolation as u8, rule: 0, ..event() };
         assert!(line(&egress).ends_with("tenant_isolation (egress) by tenancy/green"), "{}", line(&egress));
-        let ingress = Event { direction: Direction::Ingress as u8, audited: 1, ..egress };
+        let ingress =
+            Event { direction: Direction::Ingress as u8, hook: Direction::Ingress as u8, audited: 1, ..egress };
         assert!(line(&ingress).starts_with("would drop "), "{}", line(&ingress));
         assert!(line(&ingress).ends_with("by tenancy/blue"), "{}", line(&ingress));
+        let refused = Event { direction: Direction::Ingress as u8, ..egress };
+        assert!(line(&refused).starts_with("drop TCP x/a "), "at the sender's veth: {}", line(&refused));
+        assert!(line(&refused).ends_with("tenant_isolation (ingress) by tenancy/blue"), "{}", line(&refused));
     }
 
     #[test]
@@ -270,7 +304,7 @@ mod tests {
     #[test]
     fn the_record_as_json() {
         let scene = scene();
-        let directory = Directory::new(&scene.world, &scene.node, &scene.provenance).expect("a clock");
+        let directory = Directory::new(&scene.world, &scene.node, &scene.desired).expect("a clock");
         let mut json = serde_json::to_value(directory.enrich(&event()).expect("a known event")).expect("JSON");
         assert!(json["time"].take().is_string(), "RFC 3339");
         let expected = serde_json::json!({
@@ -285,7 +319,7 @@ mod tests {
     #[test]
     fn numbers_that_nobody_gave_out_are_errors() {
         let scene = scene();
-        let directory = Directory::new(&scene.world, &scene.node, &scene.provenance).expect("a clock");
+        let directory = Directory::new(&scene.world, &scene.node, &scene.desired).expect("a clock");
         directory.enrich(&Event { reason: 99, ..event() }).expect_err("no such reason");
         directory.enrich(&Event { direction: 2, ..event() }).expect_err("no such direction");
     }

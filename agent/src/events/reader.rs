@@ -87,6 +87,7 @@ fn decode(entry: &[u8]) -> Result<Event> {
         direction: u8::from_ne_bytes(rest.take()?),
         reason: u8::from_ne_bytes(rest.take()?),
         audited: u8::from_ne_bytes(rest.take()?),
+        hook: u8::from_ne_bytes(rest.take()?),
         _zero: rest.take()?,
     })
 }
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(event.source_mac, [60, 61, 62, 63, 64, 65]);
         assert_eq!(event.destination_port.to_ne_bytes(), [68, 69]);
         assert_eq!((event.protocol, event.direction, event.reason, event.audited), (72, 73, 74, 75));
-        assert_eq!(event._zero, [76, 77, 78, 79]);
+        assert_eq!((event.hook, event._zero), (76, [77, 78, 79]));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One object of a cluster at a time, as it is watched: to a value of the model, whatever the cluster holds.
 
 use policy::model::{
-    CapsuleTenant, ClusterNetworkPolicy, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, Service, World,
+    CapsuleTenant, ClusterNetworkPolicy, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, Service,
+    World,
 };
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ pub enum Live {
     Tenant(CapsuleTenant),
     Pod(Pod),
     Service(Service),
+    EndpointSlice(EndpointSlice),
     NetworkPolicy(NetworkPolicy),
     /// What isolates in the place of a NetworkPolicy that is not understood.
     InvalidPolicy(InvalidPolicy),
@@ -63,14 +65,9 @@ fn convert(report: &mut Report<'_>, kind: Kind) -> Option<Live> {
         Kind::Tenant => report.whole(convert::tenant).map(Live::Tenant),
         Kind::Pod if report.is_ended() => None,
         Kind::Pod => report.whole(convert::pod).map(Live::Pod),
-        Kind::Service => report.whole(convert::service).map(Live::Service),
-        Kind::EndpointSlice
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::Job
-        | Kind::CronJob => None,
+        Kind::Service => report.whole(convert::service).map(|draft| Live::Service(draft.service)),
+        Kind::EndpointSlice => report.whole(convert::endpoint_slice).map(Live::EndpointSlice),
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet | Kind::Job | Kind::CronJob => None,
     }
 }
 
@@ -83,6 +80,9 @@ impl Live {
             Self::Tenant(it) => drop(world.tenants.insert(it.name.clone(), it)),
             Self::Pod(it) => drop(world.pods.insert(it.key(), it)),
             Self::Service(it) => drop(world.services.insert((it.namespace.clone(), it.name.clone()), it)),
+            Self::EndpointSlice(it) => {
+                world.endpoint_slices.insert((it.namespace.clone(), it.name.clone()), it);
+            }
             Self::NetworkPolicy(it) => {
                 let key = (it.namespace.clone(), it.name.clone());
                 world.invalid_policies.remove(&key);

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use policy::model::{PodKey, World};
 
-pub use addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES};
+pub use addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES, LAB_SERVICE_RANGES};
 pub use error::{IngestError, IngestErrors, Place};
 pub use kind::Kind;
 pub use live::{Live, Rejected, convert_live};

@@ -57,8 +57,8 @@ const fn place(first: u16, step: u16) -> u16 {
 }
 
 fn assign_node_ports(drafts: &mut Drafts) {
-    let given = |draft: &DraftService| draft.service.ports.iter().filter_map(|it| Some((it.protocol, it.node_port?)));
-    let mut taken: BTreeSet<(Protocol, u16)> = drafts.values().flat_map(|draft| given(draft).collect::<Vec<_>>()).collect();
+    let ports = drafts.values().flat_map(|draft| &draft.service.ports);
+    let mut taken: BTreeSet<(Protocol, u16)> = ports.filter_map(|it| Some((it.protocol, it.node_port?))).collect();
     for (key, draft) in drafts.iter_mut().filter(|(_, draft)| draft.wants_node_ports) {
         for port in draft.service.ports.iter_mut().filter(|port| port.node_port.is_none()) {
             let first = start(&(key, port.protocol, port.port), NODE_PORTS);

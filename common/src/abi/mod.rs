@@ -26,7 +26,7 @@ pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Asserts at compile time that a struct has no padding, and that its fields lie where the other side
 /// expects them: `layout!(Type, size; field @ offset: Type, …)`.

@@ -140,7 +140,7 @@ pub enum PeerKind {
 
 /// What an address is to policy, as one word so that an update is never seen half done.
 ///
-/// bits 0–21 identity, 22–41 CIDR class, 42–59 tenant, 60 guarded, 61–63 kind.
+/// bits 0–21 identity, 22–41 CIDR class, 42–59 tenant, 60 closed, 61–63 kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Peer(pub u64);
@@ -161,6 +161,19 @@ impl Peer {
                 | ((tenant.0 & TenantId::MAX) as u64) << 42
                 | (kind as u64) << 61,
         )
+    }
+
+    /// The same pod, one that lets no pod of another tenant in, whatever it asks for (DESIGN.md §6, *guarded* is the
+    /// opposite): its node may not be able to tell who they are, and theirs drops what they send it.
+    #[must_use]
+    pub const fn closed(self) -> Self {
+        Self(self.0 | 1 << 60)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_closed(self) -> bool {
+        self.0 & 1 << 60 != 0
     }
 
     #[must_use]

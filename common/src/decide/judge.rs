@@ -41,6 +41,8 @@ pub struct Judgement {
     pub rule: u32,
     /// What tenancy in audit mode would have dropped it for.
     pub audited: Option<DropReason>,
+    /// Of an allow in egress: the other end is a pod that lets this tenant's in under no circumstances, for this reason.
+    pub refused: Option<DropReason>,
 }
 
 impl Judgement {
@@ -51,7 +53,13 @@ impl Judgement {
     }
 
     const fn new(verdict: Verdict, rule: u32) -> Self {
-        Self { verdict, rule, audited: None }
+        Self { verdict, rule, audited: None, refused: None }
+    }
+
+    /// The receiver's refusal, carried out at the sender.
+    #[inline(always)]
+    pub(super) const fn refusal(reason: DropReason) -> Self {
+        Self { refused: Some(reason), ..Self::dropped(reason) }
     }
 }
 
@@ -71,7 +79,13 @@ pub fn judge<R: Rules>(rules: &R, profile: &Profile, question: Question) -> Judg
     let Some(said) = consult(rules, profile.direction(question.direction), question) else {
         return Judgement::dropped(DropReason::Capacity);
     };
-    weigh(profile, question, &said)
+    let mut judgement = weigh(profile, question, &said);
+    if question.peer.is_closed()
+        && matches!((question.direction, judgement.verdict), (Direction::Egress, Verdict::Allow(_)))
+    {
+        judgement.refused = foreign(profile.tenant, question.peer);
+    }
+    judgement
 }
 
 /// What the rules of a set say about a flow: nothing, where no rule restricts.

@@ -34,6 +34,8 @@ pub struct Outcome {
     pub cut: bool,
     /// The flow could not be entered into the table.
     pub untracked: bool,
+    /// Whose verdict it is: that of the hook, but where the receiver's is carried out at the sender.
+    pub direction: Direction,
 }
 
 impl Outcome {
@@ -47,6 +49,7 @@ impl Outcome {
             destination_tenant: TenantId::PLATFORM,
             cut: false,
             untracked: false,
+            direction: Direction::Egress,
         }
     }
 }
@@ -93,6 +96,7 @@ impl Seen {
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
     seen.clear();
+    seen.outcome.direction = direction;
     seen.time = tables.time();
     // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
     let epoch = tables.epoch();

@@ -142,7 +142,7 @@ impl<'m> Rows<'m> {
     fn direction(&mut self, direction: Direction, from: &Party, to: &Party, port: FlowPort) -> u32 {
         let judged = self.engine.judge(direction, from, to, port);
         let decision = judged.as_ref().map(|judged| {
-            let Judgement { verdict, rule, audited } = judged.judgement;
+            let Judgement { verdict, rule, audited, .. } = judged.judgement;
             (verdict, rule, audited, judged.profile.tenant)
         });
         *self.by_judgement.entry(decision).or_insert_with(|| {

@@ -1,6 +1,7 @@
 //! World to tables: a pure function, run whole at every change.
 
 mod class;
+mod closed;
 mod cluster;
 mod endpoints;
 mod error;
@@ -73,9 +74,11 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
     };
     let rows = rows.compile(&live)?;
     let tenant_numbers = number_tenants(&tenancy, &mut numbering)?;
+    let closed = closed::closed(input.world, &identities);
     let peers = peers::Peers {
         input: *input,
         identities: &identities,
+        closed: &closed,
         classes: &classes,
         homes: &homes,
         nodes: &nodes,

@@ -14,6 +14,8 @@ use super::identity::Identities;
 pub(super) struct Peers<'a> {
     pub(super) input: Input<'a>,
     pub(super) identities: &'a Identities<'a>,
+    /// By pod.
+    pub(super) closed: &'a [bool],
     pub(super) classes: &'a Classes<'a>,
     pub(super) homes: &'a [Home],
     /// Classes of nodes' addresses that only they have.
@@ -61,6 +63,7 @@ impl Peers<'_> {
             let identity = self.identity_numbers[known.identity];
             let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
             let peer = Peer::new(PeerKind::Pod, identity, self.class_numbers[home.class], tenant);
+            let peer = if self.closed[home.pod] { peer.closed() } else { peer };
             if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), home.address)) {
                 proved.push((address, peer.with_kind(PeerKind::LocalPod)));
             }

@@ -71,7 +71,7 @@ impl Lab {
         let node = self.view(world)?;
         let ids = Maps::open(&pins, &self.settings.maps)?.observe()?.ids;
         let compiled = compile(&Input { world, config, node: &node }, &ids, None)?;
-        let directory = Directory::new(world, &node, &compiled.desired.provenance)?;
+        let directory = Directory::new(world, &node, &compiled.desired)?;
         let mut drops = Drops::new(EventReader::open(&pins)?, directory)?;
 
         let arrived = send(&records, &probes, &mut drops, interrupted)?;

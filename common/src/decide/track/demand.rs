@@ -17,6 +17,12 @@ pub(super) struct Demand {
 }
 
 impl Demand {
+    /// True where nobody but the pod can have opened the flow.
+    #[inline(always)]
+    pub(super) const fn is_opened_by_pod(&self) -> bool {
+        self.opener & (FlowState::BY_POD | FlowState::BY_PEER) == FlowState::BY_POD
+    }
+
     /// The peer for a judgement in a direction: an address alone makes nobody the own node for ingress.
     #[inline(always)]
     pub(super) fn seen_from(&self, direction: Direction, peer: Peer) -> Peer {

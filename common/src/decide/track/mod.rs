@@ -132,6 +132,12 @@ fn ask<T: Tables>(context: &Context<'_, T>, peer: Peer, key: &FlowKey, demand: &
             if let Verdict::Drop(_) = judgement.verdict {
                 return judgement;
             }
+            // Only of what the pod opens: the receiver may have let this one in, as an answer.
+            if let Some(reason) = judgement.refused
+                && demand.is_opened_by_pod()
+            {
+                return Judgement::refusal(reason);
+            }
         }
         direction = match direction {
             Direction::Egress => Direction::Ingress,
@@ -175,6 +181,9 @@ fn settle<T: Tables>(
     outcome.verdict = judgement.verdict;
     outcome.rule = judgement.rule;
     outcome.audited = judgement.audited;
+    if let (Verdict::Drop(_), Some(_)) = (judgement.verdict, judgement.refused) {
+        outcome.direction = Direction::Ingress;
+    }
     match (judgement.verdict, known) {
         (Verdict::Drop(_), Some((entry, state))) => {
             outcome.verdict = Verdict::Drop(DropReason::Revoked);

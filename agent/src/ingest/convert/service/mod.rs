@@ -80,8 +80,8 @@ pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
         load_balancer_ips: addresses::load_balancer_ips(report, &written.status.unwrap_or_default()),
         ports: ports::ports(report, shape, &spec),
     };
-    let wants_node_ports = kind == Type::NodePort
-        || kind == Type::LoadBalancer && spec.allocate_load_balancer_node_ports.unwrap_or(true);
+    let wants_node_ports =
+        kind == Type::NodePort || kind == Type::LoadBalancer && spec.allocate_load_balancer_node_ports.unwrap_or(true);
     Some(DraftService { service, wants_v4, wants_v6, wants_node_ports })
 }
 

@@ -23,7 +23,7 @@ pub fn endpoint_slice(report: &mut Report<'_>) -> Option<EndpointSlice> {
     let labels = report.labels("metadata", &written.metadata);
     report.annotations("metadata", &written.metadata);
     let family = family(report, &written.address_type);
-    let endpoints = written.endpoints.unwrap_or_default();
+    let endpoints = written.endpoints;
     limit(report, "endpoints", endpoints.len(), MOST_ENDPOINTS);
     let mut listed = Vec::new();
     for (index, endpoint) in endpoints.iter().enumerate() {

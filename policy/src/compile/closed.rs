@@ -1,0 +1,166 @@
+//! Closed pods: those that let no pod of another tenant in, whatever it asks for, while they would let in what comes
+//! from a node's address. Where a node rewrites senders, only the sender's own node can hold them apart
+//! (DESIGN.md §6, *guarded*).
+//!
+//! In doubt a pod is not closed, and its own node judges: which rules match is looked at by namespace, not by pod, and
+//! not by port. Nor is one closed that lets nothing in from a node's address: its own node needs no help.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::identity::{Identities, Known};
+use super::label_index::LabelIndex;
+use crate::model::{
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Isolation, Namespace, NamespaceScope, NetworkPolicy, Peer,
+    PolicyTier, Rule, Selector, World,
+};
+
+/// Which tenants' pods a rule may let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Admits {
+    #[default]
+    Nobody,
+    One(usize),
+    Several,
+}
+
+impl Admits {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, it) | (it, Self::Nobody) => it,
+            (Self::One(a), Self::One(b)) if a == b => self,
+            _ => Self::Several,
+        }
+    }
+
+    const fn another_than(self, tenant: usize) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::One(only) => only != tenant,
+            Self::Several => true,
+        }
+    }
+}
+
+/// A policy that may let pods of tenants in, and whom.
+struct Door<'a> {
+    pods: &'a Selector,
+    admits: Admits,
+    /// Somebody may come in from a node's address.
+    is_wide: bool,
+}
+
+/// For each of [`Identities::pods`] whether it is closed.
+pub(super) fn closed(world: &World, identities: &Identities<'_>) -> Vec<bool> {
+    let mut doors = Doors::of(world, identities);
+    let mut closed = Vec::with_capacity(identities.pods.len());
+    for pods in identities.pods.chunk_by(|a, b| a.pod.namespace == b.pod.namespace) {
+        let namespace = identities.list[pods[0].identity].namespace;
+        let policies = doors.of_policies(namespace);
+        let [admin, baseline] = [PolicyTier::Admin, PolicyTier::Baseline].map(|tier| doors.of_tier(tier, namespace));
+        closed.extend(pods.iter().map(|known| is_closed(known, &policies, &admin, &baseline)));
+    }
+    closed
+}
+
+fn is_closed(known: &Known<'_>, policies: &[Door<'_>], admin: &[Door<'_>], baseline: &[Door<'_>]) -> bool {
+    let Some(tenant) = known.membership.tenant else { return false };
+    let selecting = |door: &&Door<'_>| door.pods.matches(&known.pod.labels);
+    let opens = |doors: &[Door<'_>]| doors.iter().filter(selecting).any(|door| door.admits.another_than(tenant));
+    let is_isolated = policies.iter().any(|door| selecting(&door));
+    let is_wide = policies.iter().filter(selecting).any(|door| door.is_wide);
+    let opened = match known.membership.mode {
+        Isolation::Off | Isolation::Audit => return false,
+        Isolation::Strict => opens(admin),
+        Isolation::Baseline => opens(admin) || opens(policies) || !is_isolated && opens(baseline),
+    };
+    !opened && (is_wide || !is_isolated)
+}
+
+/// Finds the doors of a world, each selector of namespaces evaluated once.
+struct Doors<'a> {
+    world: &'a World,
+    policies: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
+    namespaces: LabelIndex<'a>,
+    /// By namespace, in the order of their names: whose pods are there.
+    tenants: Vec<Admits>,
+    admitted: HashMap<&'a Selector, Admits>,
+}
+
+impl<'a> Doors<'a> {
+    fn of(world: &'a World, identities: &Identities<'_>) -> Self {
+        let mut policies: HashMap<&str, Vec<_>> = HashMap::new();
+        for policy in world.network_policies.values().filter(|policy| policy.ingress.is_some()) {
+            policies.entry(&policy.namespace).or_default().push(policy);
+        }
+        let mut there: BTreeMap<&str, Admits> = BTreeMap::new();
+        for known in &identities.pods {
+            if let Some(tenant) = known.membership.tenant {
+                let admits = there.entry(&known.pod.namespace).or_default();
+                *admits = admits.and(Admits::One(tenant));
+            }
+        }
+        let tenants = world.namespaces.keys().map(|name| there.get(name.as_str()).copied().unwrap_or_default());
+        Self {
+            world,
+            policies,
+            namespaces: LabelIndex::new(world.namespaces.values().map(|namespace| &namespace.labels).collect()),
+            tenants: tenants.collect(),
+            admitted: HashMap::new(),
+        }
+    }
+
+    /// The NetworkPolicies that isolate pods of a namespace from ingress.
+    fn of_policies(&mut self, namespace: &Namespace) -> Vec<Door<'a>> {
+        let policies = self.policies.get(namespace.name.as_str()).cloned().unwrap_or_default();
+        let door = |policy: &'a NetworkPolicy| {
+            let rules = policy.ingress.as_deref().unwrap_or_default();
+            let named = rules.iter().flat_map(|rule| &rule.peers).filter_map(named);
+            Door { pods: &policy.subject, admits: self.admits(named), is_wide: rules.iter().any(is_wide) }
+        };
+        policies.into_iter().map(door).collect()
+    }
+
+    /// The policies of a tier that accept in ingress, and select pods of a namespace.
+    fn of_tier(&mut self, tier: PolicyTier, namespace: &Namespace) -> Vec<Door<'a>> {
+        let world = self.world;
+        let selecting = world.cluster_network_policies.values().filter(|policy| policy.tier == tier);
+        let selecting = selecting.filter(|policy| policy.subject.namespaces.matches(&namespace.labels));
+        let door = |policy: &'a ClusterNetworkPolicy| {
+            let accepting = policy.ingress.iter().filter(|rule| accepts(rule));
+            let named = accepting.flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
+                ClusterPeer::Pods(pods) => Some(&pods.namespaces),
+                ClusterPeer::Networks(_) | ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) | ClusterPeer::Unknown => {
+                    None
+                }
+            });
+            Door { pods: &policy.subject.pods, admits: self.admits(named), is_wide: false }
+        };
+        selecting.map(door).collect()
+    }
+
+    fn admits(&mut self, selectors: impl Iterator<Item = &'a Selector>) -> Admits {
+        let distinct: BTreeSet<&Selector> = selectors.collect();
+        distinct.into_iter().fold(Admits::Nobody, |admits, selector| {
+            let Self { namespaces, tenants, admitted, .. } = self;
+            let matched = || namespaces.matched(selector).into_iter().map(|index| tenants[index]);
+            admits.and(*admitted.entry(selector).or_insert_with(|| matched().fold(Admits::Nobody, Admits::and)))
+        })
+    }
+}
+
+/// The namespaces that a peer names, where it does.
+fn named(peer: &Peer) -> Option<&Selector> {
+    match peer {
+        Peer::Pods { namespaces: NamespaceScope::Selected(selector), .. } if peer.names_namespaces() => Some(selector),
+        Peer::Pods { .. } | Peer::Block(_) => None,
+    }
+}
+
+fn is_wide(rule: &Rule) -> bool {
+    rule.peers.is_empty() || rule.peers.iter().any(|peer| matches!(peer, Peer::Block(_)))
+}
+
+/// A rule with an unknown peer accepts nobody.
+fn accepts(rule: &ClusterRule) -> bool {
+    rule.action == Action::Accept && !rule.has_unknown_peer()
+}
