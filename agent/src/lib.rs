@@ -2,9 +2,15 @@
 
 pub mod cli;
 pub mod config;
+pub mod discover;
+mod endpoint_ids;
 pub mod events;
+mod files;
 pub mod ingest;
 pub mod kernel;
 pub mod lab;
+mod lock;
 pub mod net;
+pub mod node;
+mod publish;
 pub mod watch;

@@ -32,7 +32,7 @@ impl Tried {
     /// What is left of it on the machine.
     #[must_use]
     pub fn remains(&self) -> Vec<PathBuf> {
-        let mut remains = vec![self.0.folder(), self.0.lock(), self.0.pins().expect("pins").root().to_path_buf()];
+        let mut remains = vec![self.0.folder(), self.0.lock_file(), self.0.pins().expect("pins").root().to_path_buf()];
         let namespaces = self.0.namespaces().expect("the folder of namespaces");
         remains.extend(namespaces.into_iter().map(|name| PathBuf::from("/run/netns").join(name)));
         remains.retain(|path| path.exists());

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod counters;
 pub mod datapath;
+pub mod found;
 pub mod frames;
 pub mod host;
 pub mod inside;

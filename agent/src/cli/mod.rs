@@ -1,5 +1,6 @@
 //! The command line: what was asked for, and the exit code that answers (0 yes, 1 no, 2 an error).
 
+mod agent;
 mod completion;
 mod explain;
 mod lab;
@@ -47,6 +48,10 @@ enum Command {
     Completion(completion::Args),
     /// Pods as network namespaces on this machine, with real packets
     Lab(lab::Args),
+    /// Enforce on this node of a cluster, until it is told to end and after
+    Agent(agent::Args),
+    /// Take off this node everything that the agent put on it
+    Uninstall(agent::UninstallArgs),
 }
 
 /// Every command with its flags, as clap knows them.
@@ -66,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Lab(args) => lab::run(args),
+        Command::Agent(args) => agent::run(args),
+        Command::Uninstall(args) => agent::remove(&args),
     };
     answer.unwrap_or_else(|error| {
         eprintln!("bulkhead: {error:#}");

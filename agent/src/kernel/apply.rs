@@ -11,7 +11,7 @@ use policy::plan::{Op, Plan, diff};
 use super::Maps;
 
 /// How long nothing is overwritten that a program may still be reading: far longer than one runs.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 impl Maps {
     /// Carries out a plan that was made from what [`Maps::observe`] returned.
@@ -20,7 +20,7 @@ impl Maps {
     /// A write fails, three times. What was enforced still is: a plan's order makes every prefix of it safe.
     pub fn apply(&mut self, plan: &Plan) -> Result<()> {
         for op in &plan.ops {
-            self.apply_one(op).with_context(|| format!("cannot {op}"))?;
+            self.carry_out(op)?;
         }
         Ok(())
     }
@@ -36,7 +36,16 @@ impl Maps {
         Ok(plan)
     }
 
-    fn apply_one(&mut self, op: &Op) -> Result<()> {
+    /// Carries out one operation; a program may be reading what it removes, so that the caller has to see to the order
+    /// and to grace periods.
+    ///
+    /// # Errors
+    /// The write fails, three times.
+    pub(crate) fn carry_out(&mut self, op: &Op) -> Result<()> {
+        self.write(op).with_context(|| format!("cannot {op}"))
+    }
+
+    fn write(&mut self, op: &Op) -> Result<()> {
         match *op {
             Op::SetId { id, digest } => self.set_id(id, digest),
             Op::SetPort { row, value } => self.set_port(row, &value),

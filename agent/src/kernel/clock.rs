@@ -1,6 +1,6 @@
 //! The programs' clock: `CLOCK_MONOTONIC`, coarse.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use common::abi::Ticks;
@@ -14,6 +14,14 @@ use nix::time::{ClockId, clock_gettime};
 pub fn now_ticks() -> Result<Ticks> {
     // Ticks are the low 32 bits and wrap, after 18 years.
     Ok((monotonic()?.as_nanos() >> 27) as Ticks)
+}
+
+/// The time in a while.
+///
+/// # Errors
+/// The clock cannot be read.
+pub fn ticks_from_now(after: Duration) -> Result<Ticks> {
+    Ok(now_ticks()?.wrapping_add((after.as_nanos() >> 27) as Ticks))
 }
 
 /// When the clock was zero.

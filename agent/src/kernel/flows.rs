@@ -27,6 +27,18 @@ impl Maps {
         Ok(expired.len())
     }
 
+    /// The largest id of an endpoint that some flow is of; 0 where there is none.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn newest_flow_endpoint(&self) -> Result<u32> {
+        let mut newest = 0;
+        for key in self.flow.keys() {
+            newest = newest.max(key.context("cannot read the map FLOW")?.endpoint);
+        }
+        Ok(newest)
+    }
+
     /// The program may have evicted it in the meantime.
     fn remove_flow(&mut self, key: &FlowKey) -> Result<()> {
         match self.flow.remove(key) {

@@ -16,14 +16,16 @@ mod pins;
 mod raw;
 mod require;
 mod test_run;
+mod upgrade;
 mod write;
 
 use anyhow::{Context, Result};
+pub(crate) use apply::GRACE;
 use aya::programs::SchedClassifier;
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 pub(crate) use clock::boot_time;
-pub use clock::now_ticks;
+pub use clock::{now_ticks, ticks_from_now};
 use common::abi::{Direction, Settings};
 pub use counters::MapUsage;
 use links::Hook;

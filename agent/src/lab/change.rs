@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use policy::model::{Isolation, World};
 
 use super::enforce::Enforcer;
-use super::lock::Lock;
 use super::name::LabName;
 use super::roster::Roster;
 use super::settle::Settlement;
@@ -43,7 +42,7 @@ impl Lab {
     /// the machine lacks something.
     pub fn up(name: &LabName, manifests: Manifests, options: &UpOptions) -> Result<Self> {
         need_root()?;
-        let lock = Lock::take(name)?;
+        let lock = name.lock()?;
         if State::exists(name)? {
             bail!(
                 "the lab {name} is up already: `bulkhead lab apply --name {name}` changes it, `bulkhead lab down \

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::lock::Lock;
 use super::name::LabName;
 use super::{residents, state};
 use crate::kernel;
+use crate::lock::Lock;
 use crate::net::NetNs;
 
 /// Removes every namespace, pin and file of a lab. Nothing there is no error. The processes inside end.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use policy::compile::{Binding, Compiled, Input, NodeView, compile};
 
 use super::name::LabName;
@@ -11,6 +11,7 @@ use super::topology::{Node, Wire};
 use crate::config::Settings;
 use crate::kernel::{Datapath, Options};
 use crate::net::NetNs;
+use crate::publish::Publisher;
 
 /// A lab exists to look at drops: every one is an event.
 const EVENTS_PER_SECOND: u32 = 1_000_000;
@@ -78,19 +79,11 @@ impl<'a> Enforcer<'a> {
     ///
     /// # Errors
     /// A map has no room, or cannot be written: the old state keeps being enforced.
-    pub fn publish(&mut self, input: &Input<'_>, previous: Option<&Compiled>) -> Result<()> {
-        let compiled = self.step(input, previous)?;
-        if compiled.leftovers {
-            self.step(input, Some(&compiled))?;
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, input: &Input<'_>, previous: Option<&Compiled>) -> Result<Compiled> {
+    pub fn publish(&mut self, input: &Input<'_>, previous: Option<Compiled>) -> Result<()> {
         let maps = &mut self.datapath.maps;
-        let compiled = compile(input, &maps.observe()?.ids, previous)?;
-        maps.reconcile(&compiled.desired).context("the change is not enforced")?;
-        Ok(compiled)
+        let mut publisher = Publisher::new(previous);
+        publisher.publish(maps, input)?;
+        publisher.finish(maps)
     }
 }
 
@@ -115,7 +108,7 @@ pub fn bindings(state: &State) -> Vec<Binding> {
         ifindex: pod.wire.ifindex,
         mac: pod.wire.mac,
         addresses: pod.addresses.clone(),
-        pod: Some((&pod.key).into()),
+        pod: Some(pod.key.clone()),
         adopt_until: 0,
     };
     state.pods.values().map(bind).collect()

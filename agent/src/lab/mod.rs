@@ -9,7 +9,6 @@ mod down;
 mod enforce;
 mod exec;
 mod interrupt;
-mod lock;
 mod name;
 mod probe;
 mod ps;
@@ -27,6 +26,7 @@ use policy::model::{PodKey, World};
 use tokio::runtime::Runtime;
 
 use crate::config::Settings;
+use crate::lock::Lock;
 
 pub use change::UpOptions;
 pub use check::{Checked, Flow, Report};
@@ -36,7 +36,6 @@ pub use name::LabName;
 pub use ps::{Listing, NodeEntry, PodEntry};
 pub use topology::Cni;
 
-use lock::Lock;
 use state::State;
 
 /// A lab that is up, for as long as a command works on it: no other command can meanwhile.
@@ -54,7 +53,7 @@ impl Lab {
     /// The caller is not root, or no lab of that name is up.
     pub fn open(name: &LabName) -> Result<Self> {
         need_root()?;
-        let lock = Lock::take(name)?;
+        let lock = name.lock()?;
         let opened = State::load(name).and_then(|state| Ok((state.settings(name)?, state)));
         match opened {
             Ok((settings, state)) => Ok(Self { name: name.clone(), state, settings, lock, runtime: runtime()? }),
@@ -80,7 +79,7 @@ impl Lab {
     /// The caller is not root, or something cannot be removed.
     pub fn down(name: &LabName) -> Result<()> {
         need_root()?;
-        let lock = Lock::take(name)?;
+        let lock = name.lock()?;
         down::down(name, lock)
     }
 

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use anyhow::{Context, Result, ensure};
 use policy::model::PodKey;
 
+use crate::files::RUN;
 use crate::kernel::Pins;
+use crate::lock::Lock;
 
-/// Where the state of every lab is.
-const RUN: &str = "/run/bulkhead";
 /// Where network namespaces have their names.
 const NETNS: &str = "/run/netns";
 /// What a file name may have.
@@ -98,10 +98,17 @@ impl LabName {
         Path::new(RUN).join(format!("lab-{self}"))
     }
 
-    /// The file that a command locks while it works on the lab.
     #[must_use]
-    pub fn lock(&self) -> PathBuf {
+    pub fn lock_file(&self) -> PathBuf {
         Path::new(RUN).join(format!("lab-{self}.lock"))
+    }
+
+    /// Held by a command while it works on the lab: waits until no other does.
+    ///
+    /// # Errors
+    /// The caller is not root.
+    pub fn lock(&self) -> Result<Lock> {
+        Lock::take(self.lock_file(), &format!("another command is working on the lab {self}"))
     }
 }
 

@@ -27,7 +27,7 @@ impl Roster {
     pub fn of(world: &World, config: &Config, cni: Cni, external: &[IpAddr]) -> Result<Self> {
         let node = the_node(world)?;
         let node_addresses = world.nodes.get(&node).map(|node| node.addresses.clone()).unwrap_or_default();
-        let ranges = pod_ranges(world, config);
+        let ranges = world.pod_ranges(config);
         let pods = world.pods.iter().filter(|(_, pod)| !pod.host_network);
         let pods = pods.map(|(key, pod)| (key.clone(), pod.addresses.clone())).collect();
         let roster = Self { node, node_addresses, ranges, pods };
@@ -77,10 +77,4 @@ pub fn the_node(world: &World) -> Result<String> {
     }
     let named = first.map(|(node, _)| node.to_owned()).or_else(|| world.nodes.keys().next().cloned());
     Ok(named.unwrap_or_default())
-}
-
-/// Configured, or else the Nodes'.
-fn pod_ranges(world: &World, config: &Config) -> Vec<IpNet> {
-    let from_nodes = world.nodes.values().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc);
-    if config.pod_cidrs.is_empty() { from_nodes.collect() } else { config.pod_cidrs.clone() }
 }

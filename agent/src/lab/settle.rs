@@ -67,7 +67,7 @@ impl Settlement<'_> {
         };
         let node = view(&target.roster.node, self.node, next).await?;
         let input = Input { world: &target.world, config: self.config, node: &node };
-        self.enforcer.publish(&input, previous.as_ref())
+        self.enforcer.publish(&input, previous)
     }
 
     /// Makes new pods' namespaces and veths, which stay down.
@@ -80,7 +80,7 @@ impl Settlement<'_> {
             let wire = Wire::create(self.node, netns, pod.veth).await?;
             wires.push(wire.clone());
             let Newcomer { key, addresses, slot, endpoint, .. } = pod.clone();
-            next.pods.insert(key.to_string(), PodState { key: (&key).into(), wire, addresses, slot, endpoint });
+            next.pods.insert(key.to_string(), PodState { key, wire, addresses, slot, endpoint });
         }
         Ok(wires)
     }
@@ -159,7 +159,7 @@ struct Newcomer {
 /// Takes out pods that are gone, gives pods with other addresses a new endpoint, and new pods all of their numbers.
 fn reserve(next: &mut State, target: &Target) -> Result<Vec<Newcomer>> {
     let wanted = &target.roster.pods;
-    next.pods.retain(|_, pod| wanted.contains_key(&(&pod.key).into()));
+    next.pods.retain(|_, pod| wanted.contains_key(&pod.key));
     let mut newcomers: Vec<Newcomer> = Vec::new();
     for (key, addresses) in wanted {
         let name = key.to_string();

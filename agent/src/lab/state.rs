@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use policy::model::PodKey;
 use serde::{Deserialize, Serialize};
 
 use super::name::LabName;
 use super::topology::{Cni, Wire};
 use crate::config::{self, Settings};
+use crate::endpoint_ids::EndpointIds;
+use crate::files::replace;
 use crate::ingest::{Assigned, Manifests};
 
 const STATE: &str = "state.json";
@@ -34,7 +36,7 @@ pub struct State {
     /// Pods that have a namespace of their own, by `NAMESPACE/NAME`.
     pub pods: BTreeMap<String, PodState>,
     /// Ids of endpoints that have been used; none is used twice.
-    pub endpoints_used: u32,
+    pub endpoints_used: EndpointIds,
     /// Numbers of veths that have been used.
     pub veths_used: u32,
 }
@@ -42,30 +44,11 @@ pub struct State {
 /// A pod's veth, and what the datapath knows it as.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PodState {
-    pub key: Key,
+    pub key: PodKey,
     pub wire: Wire,
     pub addresses: Vec<IpAddr>,
     pub slot: u32,
     pub endpoint: u32,
-}
-
-/// A [`PodKey`], in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
-    pub namespace: String,
-    pub name: String,
-}
-
-impl From<&Key> for PodKey {
-    fn from(key: &Key) -> Self {
-        Self { namespace: key.namespace.clone(), name: key.name.clone() }
-    }
-}
-
-impl From<&PodKey> for Key {
-    fn from(key: &PodKey) -> Self {
-        Self { namespace: key.namespace.clone(), name: key.name.clone() }
-    }
 }
 
 impl State {
@@ -79,7 +62,7 @@ impl State {
             external,
             node: Vec::new(),
             pods: BTreeMap::new(),
-            endpoints_used: 0,
+            endpoints_used: EndpointIds::default(),
             veths_used: 0,
         }
     }
@@ -87,7 +70,7 @@ impl State {
     /// The addresses that pods have: those that their manifests leave out stay the same.
     #[must_use]
     pub fn assigned(&self) -> Assigned {
-        self.pods.values().map(|pod| ((&pod.key).into(), pod.addresses.clone())).collect()
+        self.pods.values().map(|pod| (pod.key.clone(), pod.addresses.clone())).collect()
     }
 
     /// True where a lab of that name is up, or was and left something behind.
@@ -150,11 +133,7 @@ impl State {
     /// There are as many pods as the datapath has room for.
     pub fn new_endpoint(&mut self, reserved: impl Iterator<Item = u32>) -> Result<(u32, u32)> {
         let taken: BTreeSet<u32> = self.pods.values().map(|pod| pod.slot).chain(reserved).collect();
-        ensure!(taken.len() < SLOTS as usize, "a lab has room for {SLOTS} pods");
-        self.endpoints_used = self.endpoints_used.checked_add(1).context("all endpoint ids have been used")?;
-        let first = self.endpoints_used % SLOTS;
-        let slot = (first..SLOTS).chain(0..first).find(|slot| !taken.contains(slot));
-        Ok((self.endpoints_used, slot.context("no slot is free")?))
+        self.endpoints_used.take(&taken, SLOTS)
     }
 
     /// A number for a veth that was never used.
@@ -176,19 +155,4 @@ pub fn forget(lab: &LabName) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Readers see the old file or the new one, never a part.
-fn replace(path: &Path, text: &[u8]) -> Result<()> {
-    let write = || {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let new = path.with_extension("new");
-        let mut file = fs::File::create(&new)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -28,6 +28,9 @@ pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked
 /// Version of everything in this module. Maps of different versions never share a pin folder.
 pub const VERSION: u32 = 3;
 
+/// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
+pub const FLOW_LAYOUT: u32 = 1;
+
 /// Asserts at compile time that a struct has no padding, and that its fields lie where the other side
 /// expects them: `layout!(Type, size; field @ offset: Type, …)`.
 macro_rules! layout {

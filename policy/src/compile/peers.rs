@@ -74,7 +74,7 @@ impl Peers<'_> {
 
     /// Longest-match prefixes. None lies inside a pod range: an address there that no pod owns is in no ipBlock.
     pub(super) fn ranges(&self) -> BTreeMap<IpNet, Peer> {
-        let pod_ranges = self.pod_ranges();
+        let pod_ranges = IpNet::aggregate(&self.input.world.pod_ranges(self.input.config));
         let external = |class: usize| Peer::new(PeerKind::External, 0, self.class_numbers[class], TenantId::PLATFORM);
         let mut ranges: BTreeMap<IpNet, Peer> = self
             .classes
@@ -84,17 +84,6 @@ impl Peers<'_> {
             .collect();
         ranges.extend(pod_ranges.into_iter().map(|range| (range, Peer::UNKNOWN_POD)));
         ranges
-    }
-
-    /// Configured, or else the Nodes'.
-    fn pod_ranges(&self) -> Vec<IpNet> {
-        let configured = &self.input.config.pod_cidrs;
-        let ranges: Vec<IpNet> = if configured.is_empty() {
-            self.input.world.nodes.values().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect()
-        } else {
-            configured.iter().map(IpNet::trunc).collect()
-        };
-        IpNet::aggregate(&ranges)
     }
 
     fn class(&self, address: IpAddr) -> u32 {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::{
-    CapsuleTenant, ClusterNetworkPolicy, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, PodKey,
-    Service,
+    CapsuleTenant, ClusterNetworkPolicy, Config, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod,
+    PodKey, Service,
 };
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
@@ -28,6 +28,18 @@ pub struct World {
     pub endpoint_slices: BTreeMap<(String, String), EndpointSlice>,
     /// The ranges of ServiceCIDR objects, by name. None at all where the API server has no such kind.
     pub service_cidrs: BTreeMap<String, Vec<IpNet>>,
+}
+
+impl World {
+    /// Where pods' addresses come from: configured, or else the Nodes'. None known is no range at all.
+    #[must_use]
+    pub fn pod_ranges(&self, config: &Config) -> Vec<IpNet> {
+        if config.pod_cidrs.is_empty() {
+            self.nodes.values().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect()
+        } else {
+            config.pod_cidrs.iter().map(IpNet::trunc).collect()
+        }
+    }
 }
 
 /// What decided a verdict, as people read it (CONTRACT.md §4, `rules`).

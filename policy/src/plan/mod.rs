@@ -57,6 +57,21 @@ impl Plan {
         self.ops.is_empty()
     }
 
+    /// What makes the change, and what is removed behind it after a grace period, because nothing leads to it any more.
+    #[must_use]
+    pub fn split(self) -> (Vec<Op>, Vec<Op>) {
+        let mut change = self.ops;
+        let last = change.iter().rposition(|op| *op == Op::Grace);
+        match last {
+            Some(grace) if change[grace + 1..].iter().all(|op| op.leftover().is_some()) => {
+                let leftovers = change.split_off(grace + 1);
+                change.truncate(grace);
+                (change, leftovers)
+            }
+            _ => (change, Vec::new()),
+        }
+    }
+
     /// Carries the plan out on ordinary maps.
     pub fn apply_to(&self, observed: &mut Observed) {
         self.ops.iter().for_each(|op| op.apply_to(observed));

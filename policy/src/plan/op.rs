@@ -81,7 +81,35 @@ pub enum Op {
 }
 
 impl Op {
-    pub(super) fn apply_to(&self, observed: &mut Observed) {
+    /// What it removes that can be removed only after a grace period, by its kind and its place there.
+    #[must_use]
+    pub fn leftover(&self) -> Option<(u8, u64)> {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        Some(match *self {
+            Self::RemoveEndpoint { slot } => (0, u64::from(slot)),
+            Self::RemoveRule { key } => (1, pair(key.set, key.peer)),
+            Self::RemoveProfile { index } => (2, u64::from(index)),
+            Self::RemovePort { row } => (3, u64::from(row)),
+            Self::RemoveId { id } => (4, pair(id.kind as u32, id.number)),
+            Self::SetId { .. }
+            | Self::SetPort { .. }
+            | Self::SetProfile { .. }
+            | Self::SetRule { .. }
+            | Self::SetPeer { .. }
+            | Self::SetRange { .. }
+            | Self::RemoveRange { .. }
+            | Self::RemovePeer { .. }
+            | Self::SetEndpoint { .. }
+            | Self::SetInterface { .. }
+            | Self::RemoveInterface { .. }
+            | Self::Publish { .. }
+            | Self::RaiseEpoch { .. }
+            | Self::Grace => return None,
+        })
+    }
+
+    /// Carries the operation out on ordinary maps.
+    pub fn apply_to(&self, observed: &mut Observed) {
         let tables = &mut observed.tables;
         match *self {
             Self::SetId { id, digest } => drop(observed.ids.0.insert(id, digest)),

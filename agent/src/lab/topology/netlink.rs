@@ -13,7 +13,7 @@ use rtnetlink::packet_route::link::{InfoBridge, InfoBridgePort, InfoData, InfoPo
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
-use crate::net::NetNs;
+use crate::net::{NetNs, address_of};
 
 /// Six bytes, as on the wire.
 pub type Mac = [u8; 6];
@@ -180,18 +180,4 @@ impl Netlink {
 
 fn is(error: &rtnetlink::packet_core::ErrorMessage, number: i32) -> bool {
     error.raw_code() == -number
-}
-
-/// `IFA_LOCAL` where there is one: on point-to-point links `IFA_ADDRESS` is the other end's.
-fn address_of(message: &AddressMessage) -> Option<IpAddr> {
-    let local = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(address) => Some(*address),
-        _ => None,
-    });
-    local.or_else(|| {
-        message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
-            _ => None,
-        })
-    })
 }

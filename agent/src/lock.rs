@@ -1,4 +1,4 @@
-//! One command at a time works on a lab.
+//! One process at a time works on a datapath: on a lab one command, on a node one agent.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::name::LabName;
-
-/// Held while a command works on a lab; the kernel lets go of it when the process ends, however it ends.
+/// Held while a process works; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -17,12 +15,11 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Waits until no other command works on the lab.
+    /// Waits until no other process holds the lock of that file. `holder` says who that may be.
     ///
     /// # Errors
     /// The file cannot be created: the caller is not root.
-    pub fn take(lab: &LabName) -> Result<Self> {
-        let path = lab.lock();
+    pub fn take(path: PathBuf, holder: &str) -> Result<Self> {
         let complain = || format!("cannot lock {}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(complain)?;
@@ -32,7 +29,7 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    eprintln!("bulkhead: another command is working on the lab {lab}; waiting for it");
+                    eprintln!("bulkhead: {holder}; waiting for it");
                     file.lock().with_context(complain)?;
                 }
                 Err(TryLockError::Error(error)) => return Err(error).with_context(complain),
@@ -47,7 +44,7 @@ impl Lock {
         }
     }
 
-    /// Lets go of a lab that is no more.
+    /// Removes the file: what it stood for is no more.
     ///
     /// # Errors
     /// The file cannot be removed.

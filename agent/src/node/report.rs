@@ -1,0 +1,102 @@
+//! From the state of the loop to what others see of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::abi::Endpoint;
+use jiff::{SignedDuration, Timestamp};
+
+use super::run::{Cluster, Node};
+use super::status::{EndpointState, EndpointStatus, Enforced, Enforcement, PolicyCount, Status};
+use crate::discover::Bound;
+use crate::ingest::Kind;
+
+/// The API server says something about each resource every minute, if only that nothing has changed.
+const SILENCE: Duration = Duration::from_secs(150);
+
+impl Node {
+    /// Publishes the status.
+    pub(super) fn tell(&self, cluster: &impl Cluster, synced: bool) {
+        let enforced = self.enforced.as_deref();
+        let endpoint = |(&ifindex, bound)| self.endpoint(ifindex, bound);
+        self.status.send_replace(Arc::new(Status {
+            node: self.options.node.clone(),
+            enforcement: self.enforcement(cluster, synced),
+            endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
+            findings: self.veths.findings.iter().map(ToString::to_string).collect(),
+            policies: enforced.map(policies).unwrap_or_default(),
+            publication: self.publication.clone(),
+            drift_repaired: self.drift_repaired,
+            error: self.error.clone(),
+            enforced: self.enforced.clone(),
+        }));
+    }
+
+    fn enforcement(&self, cluster: &impl Cluster, synced: bool) -> Enforcement {
+        let mut missing = if synced { Vec::new() } else { cluster.missing() };
+        if synced && self.memory.ranges.is_empty() {
+            missing.push("no Node has spec.podCIDRs: set cluster.podCIDRs in the configuration".to_owned());
+        }
+        if synced && self.enforced.is_none() {
+            missing.push("the first world is not in force yet".to_owned());
+        }
+        if !missing.is_empty() {
+            return Enforcement::AwaitingSync { missing };
+        }
+        let silence = cluster.silence();
+        if silence < SILENCE {
+            return Enforcement::Enforcing;
+        }
+        let silence = SignedDuration::try_from(silence).unwrap_or(SignedDuration::MAX);
+        Enforcement::Stale { since: Timestamp::now().checked_sub(silence).unwrap_or(Timestamp::UNIX_EPOCH) }
+    }
+
+    fn endpoint(&self, ifindex: u32, bound: &Bound) -> EndpointStatus {
+        let problem = self.veths.problem(ifindex);
+        let record = self.enforced.as_deref().and_then(|enforced| record(enforced, bound));
+        let state = match record {
+            _ if problem.is_some() => EndpointState::Failed,
+            Some(record) if bound.pod.is_some() && !record.is(Endpoint::PENDING) && self.veths.is_attached(ifindex) => {
+                EndpointState::Enforced
+            }
+            _ => EndpointState::Pending,
+        };
+        EndpointStatus {
+            id: bound.id,
+            ifindex,
+            veth: bound.veth.clone(),
+            addresses: bound.addresses.clone(),
+            pod: bound.pod.clone(),
+            tenant: self.enforced.as_deref().and_then(|enforced| tenant(enforced, bound)),
+            state,
+            since: bound.since,
+            attach_delay: self.veths.delay(ifindex),
+            problem,
+        }
+    }
+}
+
+fn record<'a>(enforced: &'a Enforced, bound: &Bound) -> Option<&'a Endpoint> {
+    enforced.compiled.desired.tables.endpoints.get(&bound.slot).filter(|record| record.id == bound.id)
+}
+
+fn tenant(enforced: &Enforced, bound: &Bound) -> Option<String> {
+    let desired = &enforced.compiled.desired;
+    let profile = desired.tables.profile_of(bound.slot)?;
+    desired.provenance.tenants.get(&profile.tenant).cloned()
+}
+
+fn policies(enforced: &Enforced) -> Vec<PolicyCount> {
+    let Enforced { snapshot, .. } = enforced;
+    let world = &snapshot.world;
+    let count = |kind: Kind, total: usize| {
+        let rejected = snapshot.rejected.iter().map(|rejected| &rejected.object).filter(|object| object.kind == kind);
+        let rejected = rejected.collect::<BTreeSet<_>>().len();
+        PolicyCount { kind: kind.name(), enforced: total.saturating_sub(rejected), rejected }
+    };
+    vec![
+        count(Kind::NetworkPolicy, world.network_policies.len()),
+        count(Kind::ClusterNetworkPolicy, world.cluster_network_policies.len()),
+    ]
+}

@@ -1,0 +1,156 @@
+//! From a world to the kernel: compile it, compare, write what differs, and later remove what nothing leads to.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use policy::compile::{Compiled, Input, compile};
+use policy::plan::{Observed, Op, Plan, PlanError, diff};
+
+use crate::kernel::{GRACE, Maps};
+
+/// How many damaged records one change may come upon before somebody should look.
+const REPAIRS: u32 = 64;
+
+/// Keeps the maps of a datapath as the newest world wants them. It has their content in memory, so that a change costs
+/// what it changes; [`Publisher::verify`] looks whether that is still true.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    /// What is in force.
+    compiled: Option<Arc<Compiled>>,
+    /// What the maps hold; `None` where they have to be read.
+    held: Option<Observed>,
+    /// What goes, in this order, each after its grace period: since when nothing leads to it.
+    leftovers: Vec<(Op, Instant)>,
+}
+
+/// What a publication took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Published {
+    pub operations: usize,
+    pub compile: Duration,
+    pub apply: Duration,
+}
+
+impl Publisher {
+    /// `previous` is the compile that is in force, where the caller knows it.
+    #[must_use]
+    pub fn new(previous: Option<Compiled>) -> Self {
+        Self { compiled: previous.map(Arc::new), ..Self::default() }
+    }
+
+    /// What was last published.
+    #[must_use]
+    pub fn compiled(&self) -> Option<&Arc<Compiled>> {
+        self.compiled.as_ref()
+    }
+
+    /// Makes a world the one that is enforced. What only the world before used is left for [`Publisher::clean`].
+    ///
+    /// # Errors
+    /// Numbers or a map do not suffice, or a map cannot be written: the old state keeps being enforced.
+    pub fn publish(&mut self, maps: &mut Maps, input: &Input<'_>) -> Result<Published> {
+        let published = self.step(maps, input)?;
+        if self.compiled.as_ref().is_some_and(|compiled| compiled.leftovers) {
+            self.step(maps, input)?;
+        }
+        Ok(published)
+    }
+
+    /// Removes the leftovers whose grace period is over. Returns when the next one's will be.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn clean(&mut self, maps: &mut Maps) -> Result<Option<Instant>> {
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) = self.leftovers.drain(..).partition(|(_, since)| *since + GRACE <= now);
+        self.leftovers = later;
+        for (op, _) in due {
+            self.carry_out(maps, &op)?;
+        }
+        Ok(self.leftovers.iter().map(|(_, since)| *since + GRACE).min())
+    }
+
+    /// Waits until all leftovers are removed.
+    ///
+    /// # Errors
+    /// As [`Publisher::clean`].
+    pub fn finish(&mut self, maps: &mut Maps) -> Result<()> {
+        while let Some(due) = self.clean(maps)? {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Compares everything that the maps hold with what was last published, and repairs it. Returns how many repairs
+    /// that took: none, where nobody else wrote to the maps.
+    ///
+    /// # Errors
+    /// A map cannot be read or written, or the repair has to wait for another publication.
+    pub fn verify(&mut self, maps: &mut Maps) -> Result<usize> {
+        let Some(compiled) = self.compiled.clone() else { return Ok(0) };
+        let observed = maps.observe()?;
+        let plan = diff(&observed, &compiled.desired, &maps.capacities()?);
+        // Where that is an error, the next publication starts from what there is.
+        self.held = plan.is_ok().then_some(observed);
+        let (change, leftovers) = plan?.split();
+        let known: HashSet<_> = self.leftovers.iter().map(|(op, _)| op.leftover()).collect();
+        let unexpected = leftovers.iter().filter(|op| !known.contains(&op.leftover())).count();
+        let repairs = change.len() + unexpected;
+        self.apply(maps, &change, leftovers)?;
+        Ok(repairs)
+    }
+
+    fn step(&mut self, maps: &mut Maps, input: &Input<'_>) -> Result<Published> {
+        let begin = Instant::now();
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => maps.observe()?,
+        };
+        let (compiled, plan) = plan(input, &held, self.compiled.as_deref(), maps)?;
+        self.held = Some(held);
+        let compile = begin.elapsed();
+        let (change, leftovers) = plan.split();
+        let operations = change.len();
+        self.apply(maps, &change, leftovers).context("the change is not enforced")?;
+        self.compiled = Some(Arc::new(compiled));
+        Ok(Published { operations, compile, apply: begin.elapsed() - compile })
+    }
+
+    fn apply(&mut self, maps: &mut Maps, change: &[Op], leftovers: Vec<Op>) -> Result<()> {
+        change.iter().try_for_each(|op| self.carry_out(maps, op))?;
+        let now = Instant::now();
+        let known: HashMap<_, _> = self.leftovers.drain(..).map(|(op, since)| (op.leftover(), since)).collect();
+        let since = |op: &Op| known.get(&op.leftover()).copied().unwrap_or(now);
+        self.leftovers = leftovers.into_iter().map(|op| (op.clone(), since(&op))).collect();
+        Ok(())
+    }
+
+    fn carry_out(&mut self, maps: &mut Maps, op: &Op) -> Result<()> {
+        if let Err(error) = maps.carry_out(op) {
+            // Nobody knows what was written.
+            self.held = None;
+            return Err(error);
+        }
+        if let Some(held) = &mut self.held {
+            op.apply_to(held);
+        }
+        Ok(())
+    }
+}
+
+/// A record that is not what its number says gets another number.
+fn plan(input: &Input<'_>, held: &Observed, previous: Option<&Compiled>, maps: &Maps) -> Result<(Compiled, Plan)> {
+    let capacities = maps.capacities()?;
+    let mut ids = held.ids.clone();
+    for _ in 0..REPAIRS {
+        let compiled = compile(input, &ids, previous)?;
+        match diff(held, &compiled.desired, &capacities) {
+            Err(PlanError::Corrupt { id }) => ids.distrust(id),
+            plan => return Ok((compiled, plan?)),
+        }
+    }
+    anyhow::bail!("more than {REPAIRS} records in the maps are not what was written there")
+}
