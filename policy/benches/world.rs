@@ -81,6 +81,7 @@ fn namespace(n: usize, tenants: usize) -> Namespace {
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         annotations: Labels::new(),
         tenant_references: vec![OwnerReference { name: format!("tenant-{tenant}"), uid: format!("uid-{tenant}") }],
+        terminating: false,
     }
 }
 

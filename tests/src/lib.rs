@@ -1,9 +1,11 @@
 //! What the tests on a real kernel share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+pub mod api_server;
 pub mod cluster;
 pub mod counters;
 pub mod datapath;
+pub mod following;
 pub mod found;
 pub mod frames;
 pub mod host;

@@ -19,6 +19,7 @@ pub enum Kind {
     CronJob,
     Service,
     EndpointSlice,
+    ServiceCidr,
     NetworkPolicy,
     ClusterNetworkPolicy,
 }
@@ -28,7 +29,7 @@ const CAPSULE: &str = "capsule.clastix.io";
 pub(super) const OLD_TENANT: &str = "capsule.clastix.io/v1beta1";
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Namespace,
         Self::Node,
         Self::Tenant,
@@ -41,6 +42,7 @@ impl Kind {
         Self::CronJob,
         Self::Service,
         Self::EndpointSlice,
+        Self::ServiceCidr,
         Self::NetworkPolicy,
         Self::ClusterNetworkPolicy,
     ];
@@ -61,6 +63,7 @@ impl Kind {
             Self::CronJob => "CronJob",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceCidr => "ServiceCIDR",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
         }
@@ -75,14 +78,14 @@ impl Kind {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps/v1",
             Self::Job | Self::CronJob => "batch/v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
-            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::NetworkPolicy | Self::ServiceCidr => "networking.k8s.io/v1",
             Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
         }
     }
 
     #[must_use]
     pub const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node | Self::Tenant | Self::ClusterNetworkPolicy)
+        !matches!(self, Self::Namespace | Self::Node | Self::Tenant | Self::ServiceCidr | Self::ClusterNetworkPolicy)
     }
 
     /// The kind that a document names. `Ok(None)` for kinds that are not read.

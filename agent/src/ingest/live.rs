@@ -1,5 +1,6 @@
 //! One object of a cluster at a time, as it is watched: to a value of the model, whatever the cluster holds.
 
+use ipnet::IpNet;
 use policy::model::{
     CapsuleTenant, ClusterNetworkPolicy, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod, Service,
     World,
@@ -18,6 +19,10 @@ pub enum Live {
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),
+    ServiceCidr {
+        name: String,
+        ranges: Vec<IpNet>,
+    },
     NetworkPolicy(NetworkPolicy),
     /// What isolates in the place of a NetworkPolicy that is not understood.
     InvalidPolicy(InvalidPolicy),
@@ -67,6 +72,10 @@ fn convert(report: &mut Report<'_>, kind: Kind) -> Option<Live> {
         Kind::Pod => report.whole(convert::pod).map(Live::Pod),
         Kind::Service => report.whole(convert::service).map(|draft| Live::Service(draft.service)),
         Kind::EndpointSlice => report.whole(convert::endpoint_slice).map(Live::EndpointSlice),
+        Kind::ServiceCidr => {
+            let ranges = convert::service_cidr(report)?;
+            Some(Live::ServiceCidr { name: report.name().to_owned(), ranges })
+        }
         Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet | Kind::Job | Kind::CronJob => None,
     }
 }
@@ -83,6 +92,7 @@ impl Live {
             Self::EndpointSlice(it) => {
                 world.endpoint_slices.insert((it.namespace.clone(), it.name.clone()), it);
             }
+            Self::ServiceCidr { name, ranges } => drop(world.service_cidrs.insert(name, ranges)),
             Self::NetworkPolicy(it) => {
                 let key = (it.namespace.clone(), it.name.clone());
                 world.invalid_policies.remove(&key);

@@ -75,6 +75,9 @@ impl<'a> Draft<'a> {
                 let key = (manifest.id.namespace.clone(), name);
                 world.endpoint_slices.extend(convert::endpoint_slice(report).map(|slice| (key, slice)));
             }
+            Kind::ServiceCidr => {
+                world.service_cidrs.extend(convert::service_cidr(report).map(|ranges| (name, ranges)));
+            }
             Kind::Pod => {
                 let ended = report.is_ended();
                 let pod = convert::pod(report);

@@ -1,12 +1,15 @@
 //! Which cluster, and as whom: a kubeconfig or the pod's own service account.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use super::traffic::{Meter, Traffic};
 
 /// A dead connection is given up after this long: the API server sends every watch a bookmark each minute.
 const SILENCE: Duration = Duration::from_secs(150);
@@ -24,6 +27,7 @@ pub struct Access {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -42,7 +46,8 @@ impl Cluster {
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
         let builder = ClientBuilder::try_from(config).context("the kubeconfig cannot be used")?;
-        Ok(Self { client: builder.build() })
+        let traffic = Arc::new(Traffic::new());
+        Ok(Self { client: builder.with_layer(&Meter(Arc::clone(&traffic))).build(), traffic })
     }
 
     /// For what is asked besides the watched resources.

@@ -5,7 +5,17 @@
 //! be reached its last state stays.
 
 mod access;
+mod board;
+mod fields;
+mod follow;
+mod list;
+mod live;
+mod memory;
+mod pods;
 mod resource;
+mod store;
+mod stream;
+mod traffic;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +23,17 @@ use std::time::{Duration, Instant};
 
 use policy::model::{Config, World};
 use tokio::sync::watch::{self, Receiver};
+use tokio::task::AbortHandle;
 
 pub use access::{Access, Cluster};
+pub use list::list;
 pub use resource::Resource;
 
+use self::board::Board;
+use self::follow::Follower;
+use self::memory::Memory;
+use self::store::Store;
+use self::traffic::Traffic;
 use crate::ingest::ObjectId;
 
 /// A world, as the API server had it at one moment.
@@ -48,6 +65,9 @@ pub struct Rejected {
 #[derive(Debug)]
 pub struct Watch {
     snapshots: Receiver<Option<Arc<Snapshot>>>,
+    board: Arc<Board>,
+    traffic: Arc<Traffic>,
+    task: AbortHandle,
 }
 
 impl Watch {
@@ -60,20 +80,20 @@ impl Watch {
     /// What keeps the first snapshot back, and what to do about it: empty once there is one.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        Resource::ALL.iter().map(|resource| format!("{resource} have not been listed yet")).collect()
+        self.board.missing()
     }
 
     /// How long ago each resource was last heard of: an event, a bookmark, a list. From the start of the watch where
     /// it never was.
     #[must_use]
     pub fn ages(&self) -> Vec<(Resource, Duration)> {
-        Resource::ALL.into_iter().map(|resource| (resource, Duration::ZERO)).collect()
+        Resource::ALL.into_iter().map(|resource| (resource, self.traffic.age(resource))).collect()
     }
 
     /// How many bytes came of each resource.
     #[must_use]
     pub fn bytes(&self) -> Vec<(Resource, u64)> {
-        Resource::ALL.into_iter().map(|resource| (resource, 0)).collect()
+        Resource::ALL.into_iter().map(|resource| (resource, self.traffic.bytes(resource))).collect()
     }
 }
 
@@ -82,7 +102,17 @@ impl Watch {
 /// waited for instead of being taken as empty.
 #[must_use]
 pub fn start(cluster: &Cluster, config: &Config, memory: Option<PathBuf>) -> Watch {
-    let _ = (cluster, config, memory);
-    let (_, snapshots) = watch::channel(None);
-    Watch { snapshots }
+    let traffic = Arc::clone(&cluster.traffic);
+    let board = Arc::new(Board::new());
+    let (sender, snapshots) = watch::channel(None);
+    let (store, memory) = (Store::new(config), Memory::load(memory));
+    let follower = Follower::new(store, memory, Arc::clone(&board), Arc::clone(&traffic), sender);
+    let task = tokio::spawn(follower.run(cluster.client())).abort_handle();
+    Watch { snapshots, board, traffic, task }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

@@ -1,6 +1,8 @@
-//! What is watched: the API resources, and what of their objects is kept.
+//! The API resources that are watched.
 
 use std::fmt;
+
+use crate::ingest::Kind;
 
 /// An API resource that is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,52 +31,54 @@ impl Resource {
         Self::Tenants,
     ];
 
-    /// Group (empty for the core's), version, kind and plural: the one version that is read.
-    const fn parts(self) -> [&'static str; 4] {
-        match self {
-            Self::Namespaces => ["", "v1", "Namespace", "namespaces"],
-            Self::Nodes => ["", "v1", "Node", "nodes"],
-            Self::Pods => ["", "v1", "Pod", "pods"],
-            Self::Services => ["", "v1", "Service", "services"],
-            Self::EndpointSlices => ["discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"],
-            Self::ServiceCidrs => ["networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs"],
-            Self::NetworkPolicies => ["networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"],
-            Self::ClusterNetworkPolicies => {
-                ["policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies"]
-            }
-            Self::Tenants => ["capsule.clastix.io", "v1beta2", "Tenant", "tenants"],
-        }
-    }
-
-    /// The API group; empty for the core's.
+    /// What its objects are.
     #[must_use]
-    pub const fn group(self) -> &'static str {
-        self.parts()[0]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Namespaces => Kind::Namespace,
+            Self::Nodes => Kind::Node,
+            Self::Pods => Kind::Pod,
+            Self::Services => Kind::Service,
+            Self::EndpointSlices => Kind::EndpointSlice,
+            Self::ServiceCidrs => Kind::ServiceCidr,
+            Self::NetworkPolicies => Kind::NetworkPolicy,
+            Self::ClusterNetworkPolicies => Kind::ClusterNetworkPolicy,
+            Self::Tenants => Kind::Tenant,
+        }
     }
 
     /// As the API writes it in paths and rules, and metrics in their label `resource`.
     #[must_use]
     pub const fn plural(self) -> &'static str {
-        self.parts()[3]
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Nodes => "nodes",
+            Self::Pods => "pods",
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+            Self::ServiceCidrs => "servicecidrs",
+            Self::NetworkPolicies => "networkpolicies",
+            Self::ClusterNetworkPolicies => "clusternetworkpolicies",
+            Self::Tenants => "tenants",
+        }
     }
 
+    /// The API group; empty for the core's.
     #[must_use]
-    pub const fn version(self) -> &'static str {
-        self.parts()[1]
+    pub fn group(self) -> &'static str {
+        self.kind().api_version().split_once('/').map_or("", |(group, _)| group)
     }
 
-    /// As the API writes it.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        self.parts()[2]
+    /// The one version that is read.
+    pub(super) fn version(self) -> &'static str {
+        let whole = self.kind().api_version();
+        whole.split_once('/').map_or(whole, |(_, version)| version)
     }
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.group() {
-            "" => f.write_str(self.plural()),
-            group => write!(f, "{}.{group}", self.plural()),
-        }
+        f.write_str(self.plural())?;
+        if self.group().is_empty() { Ok(()) } else { write!(f, ".{}", self.group()) }
     }
 }

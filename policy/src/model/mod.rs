@@ -9,6 +9,7 @@ mod objects;
 mod selector;
 mod service;
 pub mod tenants;
+mod terminating;
 mod world;
 
 pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};

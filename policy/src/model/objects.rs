@@ -47,6 +47,8 @@ pub struct Namespace {
     pub annotations: Labels,
     /// Only references to Capsule Tenants, of any version.
     pub tenant_references: Vec<OwnerReference>,
+    /// It is being deleted, and what is in it too, in an order that nobody guarantees.
+    pub terminating: bool,
 }
 
 /// An ownerReference to a Capsule Tenant.

@@ -21,13 +21,14 @@ pub fn namespace(report: &mut Report<'_>) -> Option<Namespace> {
     let mut labels = report.labels("metadata", &written.metadata);
     labels.insert(NAME_LABEL.to_owned(), name.clone());
     let annotations = report.annotations("metadata", &written.metadata);
+    let terminating = written.metadata.deletion_timestamp.is_some();
     let references = written.metadata.owner_references.unwrap_or_default();
     let tenant_references = references
         .into_iter()
         .filter(|reference| reference.kind == "Tenant" && reference.api_version.starts_with("capsule.clastix.io/"))
         .map(|reference| OwnerReference { name: reference.name, uid: reference.uid })
         .collect();
-    Some(Namespace { name, labels, annotations, tenant_references })
+    Some(Namespace { name, labels, annotations, tenant_references, terminating })
 }
 
 /// A namespace that no file describes and some object is in.

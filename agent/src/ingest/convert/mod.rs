@@ -21,7 +21,7 @@ pub(super) use cluster::{implied_namespace, namespace, node, tenant};
 pub(super) use cluster_network_policy::cluster_network_policy;
 pub(super) use network_policy::network_policy;
 pub(super) use pod::{pod, workload};
-pub(super) use service::{DraftService, endpoint_slice, service};
+pub(super) use service::{DraftService, endpoint_slice, service, service_cidr};
 
 /// What to do about fields that the kind does not have.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,6 +76,11 @@ impl<'a> Report<'a> {
     pub fn warn(&mut self, field: impl Display, problem: impl Into<String>) {
         let warning = self.problem(field, problem);
         self.warnings.push(warning);
+    }
+
+    /// What the object is called.
+    pub fn name(&self) -> &'a str {
+        &self.manifest.id.name
     }
 
     /// True for a pod that has ended: it is in no record and matches nothing.

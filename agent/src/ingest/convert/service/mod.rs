@@ -3,6 +3,7 @@
 mod addresses;
 mod options;
 mod ports;
+mod ranges;
 mod slice;
 
 use k8s_openapi::api::core::v1 as core;
@@ -11,6 +12,7 @@ use policy::model::Service;
 use super::{Report, Unknown};
 use crate::ingest::check;
 
+pub use ranges::service_cidr;
 pub use slice::endpoint_slice;
 
 /// A Service as a file has it, and what a cluster would give it.

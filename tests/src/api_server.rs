@@ -1,0 +1,286 @@
+//! A bare Kubernetes API: etcd and kube-apiserver in a network namespace of their own. No node, no controller, nothing
+//! that a test has not written. Much cheaper than a cluster, for what only talks to the API.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use agent::net::NetNs;
+use tempfile::TempDir;
+
+use crate::netns::TestNetNs;
+
+/// The API server's address, which may not be a loopback one.
+const ADDRESS: &str = "10.89.0.1";
+const PORT: u16 = 6443;
+const ETCD: &str = "127.0.0.1:2379";
+/// Who may do anything, and who may do what a test grants.
+const ADMIN: (&str, &str) = ("admin", "system:masters");
+const AGENT: (&str, &str) = ("system:serviceaccount:bulkhead-system:bulkhead", "system:serviceaccounts");
+
+/// A Kubernetes API that ends with this value.
+#[derive(Debug)]
+pub struct ApiServer {
+    // In the order in which they are dropped.
+    server: Option<Daemon>,
+    _etcd: Daemon,
+    netns: TestNetNs,
+    folder: TempDir,
+}
+
+impl ApiServer {
+    /// # Panics
+    /// Without root, or without the binaries: `cargo xtask cluster build` makes them.
+    #[must_use]
+    pub fn start(label: &str) -> Self {
+        let netns = TestNetNs::new(label);
+        netns.ip("link add underlay type bridge");
+        netns.ip(&format!("address add {ADDRESS}/24 dev underlay"));
+        netns.ip("link set underlay up");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let etcd = Daemon::start(&netns, path, "etcd", "etcd", |etcd| {
+            etcd.args(["--listen-client-urls", &format!("http://{ETCD}")]);
+            etcd.args(["--advertise-client-urls", &format!("http://{ETCD}")]);
+            etcd.args(["--unsafe-no-fsync", "--log-level", "warn", "--data-dir"]).arg(path.join("etcd"));
+        });
+        write_credentials(path);
+        let mut this = Self { server: None, _etcd: etcd, netns, folder };
+        this.serve();
+        this
+    }
+
+    /// Starts the API server where it is not running, and waits until it is ready.
+    ///
+    /// # Panics
+    /// Where it does not get ready within a minute.
+    pub fn serve(&mut self) {
+        if self.server.is_none() {
+            self.server = Some(self.second(PORT));
+        }
+    }
+
+    /// Stops the API server and leaves etcd alone.
+    pub fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// One more API server on the same etcd, at another port.
+    ///
+    /// # Panics
+    /// Where it does not get ready within a minute.
+    #[must_use]
+    pub fn second(&self, port: u16) -> Daemon {
+        let path = self.folder.path();
+        let server = Daemon::start(&self.netns, path, "kube-apiserver", &format!("kube-apiserver-{port}"), |server| {
+            server.args(["--etcd-servers", &format!("http://{ETCD}"), "--advertise-address", ADDRESS]);
+            server
+                .args(["--secure-port", &port.to_string(), "--cert-dir"])
+                .arg(path.join(format!("certificates-{port}")));
+            server.args(["--service-cluster-ip-range", "10.96.0.0/16,fd96::/112", "--authorization-mode", "RBAC"]);
+            server.arg("--token-auth-file").arg(path.join("tokens"));
+            server.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
+            for flag in ["--service-account-key-file", "--service-account-signing-key-file"] {
+                server.arg(flag).arg(path.join("service-account.key"));
+            }
+            // Pods need neither a service account nor its token: none of them runs.
+            server.args(["--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false"]);
+        });
+        let ready = format!("https://{ADDRESS}:{port}/readyz");
+        server.wait_for("the API server", || {
+            let mut curl = Command::new("curl");
+            curl.args(["--insecure", "--silent", "--fail", "--oauth2-bearer", ADMIN.0, &ready]);
+            self.inside(&mut curl).success()
+        });
+        server
+    }
+
+    /// Runs `work` where the API server can be reached.
+    ///
+    /// # Panics
+    /// Where the namespace is gone.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.netns.run(work).expect("enter the namespace")
+    }
+
+    /// The network namespace that it is in, for a thread of its own.
+    ///
+    /// # Panics
+    /// Where the namespace is gone.
+    #[must_use]
+    pub fn netns_handle(&self) -> NetNs {
+        NetNs::named(self.netns.name()).expect("the namespace")
+    }
+
+    /// A kubeconfig of the agent's service account.
+    #[must_use]
+    pub fn agent_config(&self) -> PathBuf {
+        self.folder.path().join("agent.conf")
+    }
+
+    /// A kubeconfig of an administrator.
+    #[must_use]
+    pub fn admin_config(&self) -> PathBuf {
+        self.folder.path().join("admin.conf")
+    }
+
+    /// What `kubectl ARGUMENTS` prints, as an administrator.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn kubectl(&self, arguments: &str) -> String {
+        self.kubectl_with(arguments.split_whitespace(), "")
+    }
+
+    /// Whether `kubectl ARGUMENTS` succeeds, as an administrator.
+    #[must_use]
+    pub fn try_kubectl(&self, arguments: &str) -> bool {
+        self.kubectl_output(arguments.split_whitespace(), "").status.success()
+    }
+
+    /// Puts objects into the cluster, as they are written in a file.
+    ///
+    /// # Panics
+    /// Where the API server refuses one.
+    pub fn apply(&self, objects: &str) {
+        self.kubectl_with(["apply", "--server-side", "--force-conflicts", "-f", "-"], objects);
+    }
+
+    /// Lets the agent's service account do what `rules` say: the `rules` of a `ClusterRole`, as YAML.
+    ///
+    /// # Panics
+    /// Where the API server refuses them.
+    pub fn grant(&self, rules: &str) {
+        let rules: serde_yaml_ng::Value = serde_yaml_ng::from_str(rules).expect("YAML");
+        let role = serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "bulkhead"}, "rules": rules,
+        });
+        let binding = serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "bulkhead"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bulkhead"},
+            "subjects": [{"kind": "ServiceAccount", "name": "bulkhead", "namespace": "bulkhead-system"}],
+        });
+        self.apply(&format!("{role}\n---\n{binding}\n"));
+    }
+
+    /// As [`Self::apply`], through the API server at another port.
+    ///
+    /// # Panics
+    /// Where the API server refuses one.
+    pub fn apply_at(&self, port: u16, objects: &str) {
+        let server = format!("--server=https://{ADDRESS}:{port}");
+        self.kubectl_with([server.as_str(), "apply", "--server-side", "--force-conflicts", "-f", "-"], objects);
+    }
+
+    fn kubectl_with<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: &str) -> String {
+        let output = self.kubectl_output(arguments, input);
+        assert!(output.status.success(), "kubectl: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn kubectl_output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: &str) -> Output {
+        let mut kubectl = Command::new(binary("kubectl"));
+        kubectl.args(arguments).arg("--cache-dir").arg(self.folder.path().join("cache"));
+        kubectl.arg("--kubeconfig").arg(self.admin_config());
+        kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.run(|| {
+            let mut process = kubectl.spawn().expect("kubectl");
+            process.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("kubectl reads");
+            process.wait_with_output().expect("its end")
+        })
+    }
+
+    /// Makes etcd forget every revision but the newest.
+    ///
+    /// # Panics
+    /// Where etcd does not.
+    pub fn compact(&self) {
+        let post = |path: &str, body: &str| {
+            self.netns.command("curl", &format!("--silent --fail --data {body} http://{ETCD}/v3/kv/{path}"))
+        };
+        let answer: serde_json::Value = serde_json::from_str(&post("range", r#"{"key":"AA=="}"#)).expect("JSON");
+        let revision = answer["header"]["revision"].as_str().expect("a revision").to_owned();
+        post("compaction", &format!(r#"{{"revision":"{revision}","physical":true}}"#));
+    }
+
+    fn inside(&self, command: &mut Command) -> std::process::ExitStatus {
+        self.run(|| command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a command"))
+    }
+}
+
+/// Tokens for both users, their kubeconfigs, and the key that service accounts' tokens would be signed with.
+fn write_credentials(folder: &Path) {
+    let line = |number: usize, (user, group): (&str, &str)| format!("{user},{user},{number},\"{group}\"\n");
+    fs::write(folder.join("tokens"), line(1, ADMIN) + &line(2, AGENT)).expect("write tokens");
+    for (name, (token, _)) in [("admin", ADMIN), ("agent", AGENT)] {
+        let config = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: bare\n\
+             clusters: [{{name: bare, cluster: {{server: 'https://{ADDRESS}:{PORT}', insecure-skip-tls-verify: true}}}}]\n\
+             users: [{{name: {name}, user: {{token: '{token}'}}}}]\n\
+             contexts: [{{name: bare, context: {{cluster: bare, user: {name}}}}}]\n"
+        );
+        fs::write(folder.join(format!("{name}.conf")), config).expect("write a kubeconfig");
+    }
+    let mut openssl = Command::new("openssl");
+    openssl.args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"]);
+    let output = openssl.arg(folder.join("service-account.key")).output().expect("openssl");
+    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A program of the control plane, killed on drop.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn start(
+        netns: &TestNetNs,
+        folder: &Path,
+        program: &str,
+        name: &str,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let output = File::create(&log).expect("a log");
+        let mut command = Command::new(binary(program));
+        arguments(&mut command);
+        command.stdin(Stdio::null()).stdout(output.try_clone().expect("a second handle")).stderr(output);
+        let process = netns.run(|| command.spawn()).expect("enter the namespace");
+        Self { process: process.unwrap_or_else(|error| panic!("{program}: {error}")), log }
+    }
+
+    fn wait_for(&self, what: &str, mut is_there: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_there() {
+            if Instant::now() > deadline {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(20).collect();
+                panic!("{what} is not there after a minute; it said, last first:\n{}", tail.join("\n"));
+            }
+            sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A binary that `cargo xtask cluster build` has made.
+fn binary(name: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead-cluster");
+    let cache = std::env::var_os("CLUSTER_CACHE").map_or_else(home, PathBuf::from);
+    let path = cache.join("bin").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo xtask cluster build`", path.display());
+    path
+}
