@@ -13,4 +13,6 @@ mod lock;
 pub mod net;
 pub mod node;
 mod publish;
+pub mod serve;
+mod text;
 pub mod watch;

@@ -1,5 +1,5 @@
-//! Writes docs/reference.md from what the program itself knows: its commands, the fields of its configuration file and
-//! its reasons. Run it with `cargo xtask docs`.
+//! Writes docs/reference.md from what the program itself knows: its commands, the fields of its configuration file,
+//! its reasons and its metrics. Run it with `cargo xtask docs`.
 
 mod commands;
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use agent::cli::MANIFEST_RULE;
 use agent::config::{FIELDS, Field};
 use agent::kernel::MapCapacities;
+use agent::serve::{METRICS, Metric};
 use anyhow::{Context, Result};
 use common::abi::{AllowReason, DropReason};
 use policy::ask::{LINT_RULES, LintRule};
@@ -49,6 +50,16 @@ fn reference() -> Result<String> {
     row(&mut text, ["---", "---"]);
     for reason in DropReason::ALL {
         row(&mut text, [code(reason.name()).as_str(), reason.about()]);
+    }
+    text.push_str(
+        "\n## Metrics\n\nAt `/metrics` of every agent, by default on port 9469 of its node. A tenant is empty for the \
+         platform and for what is outside the cluster.\n\n",
+    );
+    row(&mut text, ["metric", "kind", "labels", ""]);
+    row(&mut text, ["---", "---", "---", "---"]);
+    for Metric { name, kind, labels, about } in METRICS {
+        let labels: Vec<String> = labels.iter().map(code).collect();
+        row(&mut text, [&code(format_args!("bulkhead_{name}")), kind.name(), &labels.join(" "), about]);
     }
     Ok(text)
 }

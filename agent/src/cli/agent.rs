@@ -1,5 +1,6 @@
 //! `bulkhead agent`: enforces on this node until it is told to end, and leaves everything enforced.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use tokio::runtime::{Builder, Handle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::sync::watch::channel;
+use tokio::task::spawn_blocking;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +21,7 @@ use crate::files::RUN;
 use crate::kernel::{Attachment, Pins};
 use crate::lock::Lock;
 use crate::node::{Inputs, Node, Options, Status, Timings, uninstall};
+use crate::serve::{self, Drops, MetricsAddress, SOCKET, Sources};
 use crate::watch::{Access, Cluster};
 use crate::{discover, watch};
 
@@ -32,6 +35,12 @@ pub struct Args {
     /// Kubeconfig [default: KUBECONFIG, ~/.kube/config or the service account of the pod]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// This node's address [default: the first of the Node object's, once that is known]
+    #[arg(long, value_name = "IP", env = "NODE_ADDRESS")]
+    node_address: Option<IpAddr>,
+    /// Where metrics and health are served; without an IP on the node's address
+    #[arg(long, value_name = "[IP]:PORT", default_value = ":9469")]
+    metrics_address: MetricsAddress,
     /// How log lines are written; RUST_LOG says which
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -44,7 +53,11 @@ enum LogFormat {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct UninstallArgs {}
+pub struct UninstallArgs {
+    /// Stay when it is done, until told to end: as the pod of a DaemonSet must
+    #[arg(long)]
+    stay: bool,
+}
 
 pub fn run(args: Args) -> Result<ExitCode> {
     start_logging(args.log_format)?;
@@ -55,35 +68,72 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn remove(_: &UninstallArgs) -> Result<ExitCode> {
+pub fn remove(args: &UninstallArgs) -> Result<ExitCode> {
     let lock = lock()?;
     uninstall(&Pins::agent(), &state())?;
     lock.remove()?;
+    eprintln!("nothing of Bulkhead is left on this node");
+    if args.stay {
+        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
+        runtime.block_on(async {
+            Ending::new()?.wait().await;
+            anyhow::Ok(())
+        })?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The signals that ask a process to end.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    fn new() -> Result<Self> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 async fn work(args: Args, settings: Settings) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot catch signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch signals")?;
+    let ending = Ending::new()?;
     let cluster = Cluster::new(&Access { kubeconfig: args.kubeconfig, context: None }).await?;
     let watch = Arc::new(watch::start(&cluster, &settings.policy, Some(state().join("served.json"))));
     let inputs =
         Inputs { snapshots: watch.snapshots(), sightings: discover::watch().await?, cluster: Arc::clone(&watch) };
-    let (status, _) = channel(Arc::new(Status::new(&args.node_name)));
+    let (status, seen) = channel(Arc::new(Status::new(&args.node_name)));
     let options =
         Options { node: args.node_name, settings, attachment: Attachment::Auto, pins: Pins::agent(), state: state() };
     let timings = Timings::default();
+    let (config, capacities) = (Arc::new(options.settings.policy.clone()), options.settings.maps.clone());
+    let pins = options.pins.clone();
+    // The kernel is waited for on threads of its own: nothing else should wait for it.
+    let open = {
+        let timings = timings.clone();
+        move || Node::open(options, status, timings)
+    };
+    let node = spawn_blocking(open).await.context("the start has died")??;
+    let drops = Drops::read(&pins, seen.clone())?;
+    serve::start(
+        args.metrics_address.or(args.node_address),
+        &state().join(SOCKET),
+        Sources { status: seen, watch, timings, drops, config, pins, capacities },
+    );
+    info!("started");
     let (stop, stopped) = oneshot::channel::<()>();
-    // On a thread of its own: it waits for the kernel, and nothing else should wait for it.
-    let mut enforcing = tokio::task::spawn_blocking(move || {
-        let node = Node::open(options, status, timings)?;
-        info!("started");
-        Handle::current().block_on(node.run(inputs, async { drop(stopped.await) }))
-    });
+    let run = move || Handle::current().block_on(node.run(inputs, async { drop(stopped.await) }));
+    let mut enforcing = spawn_blocking(run);
     tokio::select! {
         ended = &mut enforcing => return ended.context("the loop has died")?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ending.wait() => {}
     }
     info!("ending; everything stays enforced");
     drop(stop);

@@ -5,9 +5,11 @@ mod completion;
 mod explain;
 mod lab;
 mod matrix;
+mod node;
 mod output;
 mod paint;
 mod policy;
+mod prepare;
 mod settings;
 mod simulate;
 mod world;
@@ -50,6 +52,22 @@ enum Command {
     Lab(lab::Args),
     /// Enforce on this node of a cluster, until it is told to end and after
     Agent(agent::Args),
+    /// Say whether this node is enforced, and what is missing
+    Status(node::StatusArgs),
+    /// List the pods' veths of this node
+    Endpoints(node::Args),
+    /// List the tenants, as this node sees them
+    Tenants(node::Args),
+    /// Show what this node dropped, and why
+    Drops(node::DropsArgs),
+    /// Show which drops happen now, the most frequent first
+    Top(node::TopArgs),
+    /// List everything that the kernel of this node holds
+    Dump(node::Args),
+    /// Print this node's metrics
+    Metrics(node::MetricsArgs),
+    /// Mount what the agent needs on this node; for an init container, which may
+    PrepareNode(prepare::Args),
     /// Take off this node everything that the agent put on it
     Uninstall(agent::UninstallArgs),
 }
@@ -72,6 +90,14 @@ pub fn main() -> ExitCode {
         Command::Completion(args) => completion::run(&args),
         Command::Lab(args) => lab::run(args),
         Command::Agent(args) => agent::run(args),
+        Command::Status(args) => node::status(&args),
+        Command::Endpoints(args) => node::show("/endpoints", &args),
+        Command::Tenants(args) => node::show("/tenants", &args),
+        Command::Drops(args) => node::drops(&args),
+        Command::Top(args) => node::top(&args),
+        Command::Dump(args) => node::show("/dump", &args),
+        Command::Metrics(args) => node::metrics(&args),
+        Command::PrepareNode(args) => prepare::run(&args),
         Command::Uninstall(args) => agent::remove(&args),
     };
     answer.unwrap_or_else(|error| {

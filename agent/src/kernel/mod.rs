@@ -34,6 +34,7 @@ pub use maps::Maps;
 pub(crate) use maps::pinned;
 pub use object::MapCapacities;
 pub use pins::Pins;
+pub use require::mount_bpffs;
 pub use test_run::{Frame, TestRun};
 
 /// How much the programs say through aya-log, a tool for their developers.

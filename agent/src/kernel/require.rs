@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use aya::maps::MapType;
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::pins::BPFFS;
@@ -55,13 +56,30 @@ fn missing(held: u64) -> Vec<&'static str> {
 }
 
 fn bpf_file_system() -> Result<()> {
-    let mounted = match statfs(BPFFS) {
-        Ok(found) => found.filesystem_type() == BPF_FS_MAGIC,
-        Err(Errno::ENOENT) => false,
-        Err(error) => return Err(error).with_context(|| format!("cannot look at {BPFFS}")),
-    };
-    ensure!(mounted, "no BPF file system is mounted at {BPFFS}: `mount -t bpf bpf {BPFFS}` mounts it");
+    ensure!(is_mounted()?, "no BPF file system is mounted at {BPFFS}: `mount -t bpf bpf {BPFFS}` mounts it");
     Ok(())
+}
+
+/// Mounts the BPF file system where it belongs. False where it was there already.
+///
+/// # Errors
+/// The caller may not mount.
+pub fn mount_bpffs() -> Result<bool> {
+    if is_mounted()? {
+        return Ok(false);
+    }
+    let nothing: Option<&str> = None;
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, nothing)
+        .with_context(|| format!("cannot mount the BPF file system at {BPFFS}"))?;
+    Ok(true)
+}
+
+fn is_mounted() -> Result<bool> {
+    match statfs(BPFFS) {
+        Ok(found) => Ok(found.filesystem_type() == BPF_FS_MAGIC),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {BPFFS}")),
+    }
 }
 
 #[cfg(test)]

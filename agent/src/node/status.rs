@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::abi::TenantId;
 use jiff::Timestamp;
 use policy::compile::{Compiled, NodeView};
 use policy::model::PodKey;
@@ -134,6 +135,12 @@ impl Status {
             error: None,
             enforced: None,
         }
+    }
+
+    /// A tenant by the name that people read; `None` for the platform, and for a number that nothing stands behind.
+    #[must_use]
+    pub fn tenant_name(&self, tenant: TenantId) -> Option<String> {
+        self.enforced.as_ref()?.compiled.desired.provenance.tenants.get(&tenant).cloned()
     }
 
     /// How many endpoints are in a state.

@@ -1,0 +1,74 @@
+//! What the agent answers (CONTRACT.md §6): metrics and health over HTTP on the node's address, which every pod
+//! reaches, and everything that names flows on a unix socket alone.
+
+mod address;
+mod answers;
+mod drops;
+mod health;
+mod metrics;
+mod socket;
+mod tenants;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use policy::model::Config;
+use tokio::sync::watch::Receiver;
+
+pub use address::MetricsAddress;
+pub use answers::{Answer, CounterEntry};
+pub use drops::Drops;
+pub use metrics::{METRICS, Metric, MetricKind};
+pub use socket::SOCKET;
+pub use tenants::TenantEntry;
+
+use crate::kernel::{MapCapacities, Maps, Pins};
+use crate::node::{Status, Timings};
+use crate::watch::Watch;
+
+/// Where the answers come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub status: Receiver<Arc<Status>>,
+    pub watch: Arc<Watch>,
+    pub timings: Timings,
+    pub drops: Drops,
+    pub config: Arc<Config>,
+    pub pins: Pins,
+    pub capacities: MapCapacities,
+}
+
+impl Sources {
+    fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Handles of their own: a reader never waits for the loop, nor the loop for a reader.
+    fn maps(&self) -> Result<Maps> {
+        Maps::open(&self.pins, &self.capacities)
+    }
+}
+
+/// How long to wait before what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Serves both, on the current runtime and until it ends. What cannot be served is said and tried again: enforcement
+/// does not depend on being looked at.
+pub fn start(address: MetricsAddress, socket: &Path, sources: Sources) {
+    let (socket, of_socket) = (socket.to_owned(), sources.clone());
+    tokio::spawn(persist(move || {
+        let (socket, sources) = (socket.clone(), of_socket.clone());
+        async move { socket::serve(&socket, sources).await }
+    }));
+    tokio::spawn(persist(move || health::serve(address, sources.clone())));
+}
+
+async fn persist<F: Future<Output = Result<()>>>(serve: impl Fn() -> F) {
+    while let Err(error) = serve().await {
+        tracing::error!("{error:#}");
+        tokio::time::sleep(RETRY).await;
+    }
+}
