@@ -122,6 +122,7 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
     };
     let node = spawn_blocking(open).await.context("the start has died")??;
     let drops = Drops::read(&pins, seen.clone())?;
+    tokio::spawn(serve::notify(cluster.client(), seen.clone()));
     serve::start(
         args.metrics_address.or(args.node_address),
         &state().join(SOCKET),

@@ -6,6 +6,7 @@ mod answers;
 mod drops;
 mod health;
 mod metrics;
+mod notices;
 mod socket;
 mod tenants;
 mod text;
@@ -22,6 +23,7 @@ pub use address::MetricsAddress;
 pub use answers::{Answer, CounterEntry};
 pub use drops::Drops;
 pub use metrics::{METRICS, Metric, MetricKind};
+pub use notices::notify;
 pub use socket::SOCKET;
 pub use tenants::TenantEntry;
 

@@ -27,4 +27,11 @@ for package in $(go list tool) ./pause ./sctp; do
   mv "$binary.part" "$binary"
 done
 echo "$want" >"$stamp"
+
+# Not a tool of the same module: it wants Kubernetes' libraries in other versions.
+if [[ $("$BIN/helm" version --template '{{.Version}}' 2>/dev/null) != "$HELM_VERSION" ]]; then
+  say "building helm"
+  GOBIN=$BIN CGO_ENABLED=0 nice go install -trimpath -ldflags "-s -w -X helm.sh/helm/v3/internal/version.version=$HELM_VERSION" \
+    "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
+fi
 [[ -e $CACHE/images/$(archive_name "${AGNHOST_IMAGES%%,*}") ]] || "$HERE/images.sh"

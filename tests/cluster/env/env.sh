@@ -26,6 +26,7 @@ SERVICE_CIDRS=10.96.0.0/16,fd96::/112
 DNS_IP=10.96.0.10
 
 KUBE_VERSION=v1.34.3
+HELM_VERSION=v3.19.0
 # The tags that Kubernetes v1.34.3's tests ask for (test/utils/image/manifest.go), and, for agnhost,
 # also the one that network-policy-api v0.2.0's conformance tests ask for.
 PAUSE_IMAGE=registry.k8s.io/pause:3.10.1

@@ -26,7 +26,7 @@ pub const USAGE: &str = "cargo xtask cluster COMMAND
                            BULKHEAD_CLUSTER=NAME uses one that is up";
 
 /// The programs that the scripts call, and Debian's packages that have them.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: [(&str, &str); 19] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
@@ -44,6 +44,8 @@ const NEEDED: [(&str, &str); 17] = [
     ("iperf3", "iperf3"),
     ("nsenter", "util-linux"),
     ("bash", "bash"),
+    ("bpftool", "bpftool"),
+    ("prometheus", "prometheus"),
 ];
 
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -90,7 +92,7 @@ pub fn test(names: &[String]) -> Result<()> {
     tests.retain(|test| names.is_empty() || names.contains(test));
     setup::run()?;
     build(&Options::default())?;
-    if tests.iter().any(|test| test == "image") {
+    if tests.iter().any(|test| ["image", "install"].contains(&test.as_str())) {
         image::run(&[])?;
     }
     let mut cargo = step::cargo(&["test", "--locked", "--package", "tests", "--no-fail-fast"]);
