@@ -41,7 +41,7 @@ pub async fn notify(client: Client, mut status: Receiver<Arc<Status>>) {
 fn event(rejected: &Rejected) -> Event {
     let Rejected { field, problem, effect, .. } = rejected;
     let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
-    let mut note = format!("{place}{problem}; until then {effect}");
+    let mut note = format!("{place}{problem}; {effect}");
     note.truncate(note.floor_char_boundary(NOTE));
     Event {
         type_: EventType::Warning,
