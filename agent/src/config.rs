@@ -182,6 +182,7 @@ struct Maps {
     profiles: Option<NonZeroU32>,
     peers: Option<NonZeroU32>,
     ranges: Option<NonZeroU32>,
+    services: Option<NonZeroU32>,
     rules: Option<NonZeroU32>,
     ports: Option<NonZeroU32>,
     flows: Option<NonZeroU32>,
@@ -191,13 +192,14 @@ struct Maps {
 
 impl From<Maps> for MapCapacities {
     fn from(maps: Maps) -> Self {
-        let Maps { endpoints, profiles, peers, ranges, rules, ports, flows, ids, drops } = maps;
+        let Maps { endpoints, profiles, peers, ranges, services, rules, ports, flows, ids, drops } = maps;
         let entries = |size: Option<NonZeroU32>| size.map(NonZeroU32::get);
         Self {
             endpoints: entries(endpoints),
             profiles: entries(profiles),
             peers: entries(peers),
             ranges: entries(ranges),
+            services: entries(services),
             rules: entries(rules),
             ports: entries(ports),
             flows: entries(flows),

@@ -12,7 +12,10 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
-use common::abi::{Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, Settings, Traffic};
+use common::abi::{
+    Backends, Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, ServiceKey, Settings,
+    Traffic,
+};
 use common::decide::Seen;
 
 /// Fixed when the programs are loaded.
@@ -55,6 +58,14 @@ pub static RANGE_V4: LpmTrie<u32, u64> = LpmTrie::with_max_entries(131_072, 0);
 /// The same by IPv6 prefix.
 #[map]
 pub static RANGE_V6: LpmTrie<[u32; 4], u64> = LpmTrie::with_max_entries(131_072, 0);
+
+/// Numbers of `BACKENDS` by what is called.
+#[map]
+pub static SERVICE: HashMap<ServiceKey, u64> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+
+/// By the number that `SERVICE` has.
+#[map]
+pub static BACKENDS: Array<Backends> = Array::with_max_entries(32_768, 0);
 
 /// `common::abi::ProgramRef` words: which program a set has for a peer.
 #[map]

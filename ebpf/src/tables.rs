@@ -3,14 +3,14 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow, Profile,
-    ProgramRef, RuleKey, Settings,
+    Address, Backends, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow,
+    Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
-use common::decide::{Judgement, Question, Rules, Tables, judge_profile};
+use common::decide::{Addresses, Call, Called, Judgement, Question, Rules, Tables, judge_backends, judge_profile};
 
 use crate::maps::{
-    ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SETTINGS, SLOT,
-    SLOT_OVERFLOW,
+    BACKENDS, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE,
+    SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 
 /// Entries of `SLOT` less one.
@@ -29,6 +29,37 @@ impl Rules for Maps {
     #[inline(always)]
     fn port_row(&self, row: u32) -> Option<&PortRow> {
         PORT.get(row)
+    }
+}
+
+impl Addresses for Maps {
+    #[inline(always)]
+    fn peer(&self, address: &Address) -> Option<Peer> {
+        // SAFETY: words of entries that live until the next grace period.
+        unsafe {
+            if address.is_v4() { PEER_V4.get(&address.words[3]) } else { PEER_V6.get(&address.words) }
+                .map(|word| Peer(*word))
+        }
+    }
+
+    #[inline(always)]
+    fn range(&self, address: &Address) -> Option<Peer> {
+        if address.is_v4() {
+            RANGE_V4.get(&Key::new(32, address.words[3])).map(|word| Peer(*word))
+        } else {
+            RANGE_V6.get(&Key::new(128, address.words)).map(|word| Peer(*word))
+        }
+    }
+
+    #[inline(always)]
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        // SAFETY: a word of an entry that lives until the next grace period.
+        unsafe { SERVICE.get(key) }.map(|number| *number as u32)
+    }
+
+    #[inline(always)]
+    fn backends(&self, number: u32) -> Option<&Backends> {
+        BACKENDS.get(number)
     }
 }
 
@@ -71,24 +102,6 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn peer(&self, address: &Address) -> Option<Peer> {
-        // SAFETY: words of entries that live until the next grace period.
-        unsafe {
-            if address.is_v4() { PEER_V4.get(&address.words[3]) } else { PEER_V6.get(&address.words) }
-                .map(|word| Peer(*word))
-        }
-    }
-
-    #[inline(always)]
-    fn range(&self, address: &Address) -> Option<Peer> {
-        if address.is_v4() {
-            RANGE_V4.get(&Key::new(32, address.words[3])).map(|word| Peer(*word))
-        } else {
-            RANGE_V6.get(&Key::new(128, address.words)).map(|word| Peer(*word))
-        }
-    }
-
-    #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry> {
         // SAFETY: `FlowEntry` is two cells of u64, and the kernel keeps the value's memory while the program runs.
         FLOW.get_ptr(key).map(|entry| unsafe { &*entry.cast::<FlowEntry>() })
@@ -116,6 +129,32 @@ impl Tables for Maps {
         judge_request(&raw mut request);
         request.answer
     }
+
+    #[inline(always)]
+    fn judge_service(&self, profile: u64, call: &Call) -> Called {
+        let answer = Called { judgement: Judgement::dropped(DropReason::Capacity), peer: Peer::SERVICE };
+        let mut request = CallRequest { profile, call: *call, answer };
+        judge_call(&raw mut request);
+        request.answer
+    }
+}
+
+/// What [`judge_call`] is asked, and its answer.
+#[repr(C)]
+pub struct CallRequest {
+    profile: u64,
+    call: Call,
+    answer: Called,
+}
+
+/// A global function, as [`judge_request`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge_call(request: *mut CallRequest) -> u32 {
+    // SAFETY: as there.
+    let Some(request) = (unsafe { request.as_mut() }) else { return 0 };
+    request.answer = judge_backends(&Maps, request.profile, &request.call);
+    0
 }
 
 /// What [`judge_request`] is asked, and its answer.

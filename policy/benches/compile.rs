@@ -13,6 +13,7 @@ use policy::plan::{Capacities, Observed, diff};
 const ROOM: Capacities = Capacities {
     peers: 1 << 20,
     ranges: 1 << 20,
+    services: 1 << 20,
     rules: 1 << 22,
     ports: 1 << 20,
     profiles: 1 << 20,

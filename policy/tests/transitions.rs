@@ -5,8 +5,8 @@ mod world;
 
 use std::net::IpAddr;
 
-use common::abi::{Direction, Endpoint, Peer, PortKey, Profile};
-use common::decide::{Question, Verdict, judge};
+use common::abi::{Backends, Direction, Endpoint, Peer, PortKey, Profile};
+use common::decide::{Addresses, Question, Remote, Verdict, judge, judge_each};
 use policy::compile::{Compiled, Ids, Tables, compile};
 use policy::plan::{Observed, Op, Plan, diff};
 use proptest::prelude::*;
@@ -20,6 +20,23 @@ fn allows(tables: &Tables, profile: &Profile, peer: Peer, direction: Direction, 
 
 fn ports() -> Vec<PortKey> {
     [(6, 80), (6, 81), (17, 53), (132, 8080), (1, 0)].map(|(protocol, port)| PortKey::new(protocol, port)).to_vec()
+}
+
+/// Whether a profile lets its pod call this: an address at a port, as a pod, a Service or whatever it is.
+fn lets_call(tables: &Tables, profile: &Profile, address: IpAddr, port: PortKey) -> bool {
+    let remote = Remote::of(tables, &address.into(), port);
+    let Some(backends) = remote.service.and_then(|number| tables.backends(number)) else {
+        return allows(tables, profile, remote.peer, Direction::Egress, port);
+    };
+    let protocol = u8::try_from(port.0 >> 16).unwrap();
+    let called = judge_each(backends, protocol, true, |question| judge(tables, profile, *question));
+    matches!(called.judgement.verdict, Verdict::Allow(_))
+}
+
+/// What is called at an address and port: numbers of backends stand for what they are.
+fn called(tables: &Tables, address: IpAddr, port: PortKey) -> (Peer, Option<Backends>) {
+    let remote = Remote::of(tables, &address.into(), port);
+    (remote.peer, remote.service.and_then(|number| tables.backends(number).copied()))
 }
 
 /// The endpoints of both worlds, by slot, that no record keeps pending.
@@ -61,6 +78,33 @@ impl Bounds<'_> {
                         prop_assert!(!forbidden, "{op}: slot {slot} {direction:?} {address} {port:?} opens");
                     }
                 }
+            }
+        }
+        let unseen =
+            matches!(op, Op::SetId { .. } | Op::SetPort { .. } | Op::SetProfile { .. } | Op::SetBackends { .. });
+        if unseen { Ok(()) } else { self.check_calls(state, op) }
+    }
+
+    /// The same for what is called by way of Services.
+    fn check_calls(&self, state: &Tables, op: &Op) -> Result<(), TestCaseError> {
+        let all = random::called().into_iter().flat_map(|address| ports().into_iter().map(move |port| (address, port)));
+        for (address, port) in all {
+            let [was, is, will] = [self.before, state, self.desired].map(|tables| called(tables, address, port));
+            // The number may be another's: what it stands for counts, and who asks for the address alone.
+            let same = |a: (Peer, Option<Backends>), b: (Peer, Option<Backends>)| match (a.1, b.1) {
+                (None, None) => a.0 == b.0,
+                (a, b) => a == b,
+            };
+            prop_assert!(same(is, was) || same(is, will), "{op}: {address} {port:?} {is:?}, {was:?}, {will:?}");
+            for (slot, _) in judged(state) {
+                let (Some(profile), new) = (state.profile_of(slot), self.desired.profile_of(slot)) else { continue };
+                let old = self.before.endpoints.get(&slot).filter(|it| !it.is(Endpoint::PENDING));
+                let old = old.and_then(|_| self.before.profile_of(slot));
+                let permitted = old.is_some_and(|old| {
+                    lets_call(self.before, old, address, port) || lets_call(self.both, old, address, port)
+                }) || new.is_some_and(|new| lets_call(self.desired, new, address, port));
+                let opens = lets_call(state, profile, address, port) && !permitted;
+                prop_assert!(!opens, "{op}: slot {slot} calls {address} {port:?}");
             }
         }
         Ok(())

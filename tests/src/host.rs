@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use common::abi::{
-    Address, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer,
-    PortRow, Profile, ProgramRef, RuleKey, Settings, TenantId, Ticks,
+    Address, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface,
+    Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
 };
-use common::decide::{Rules, Seen, decide};
+use common::decide::{Addresses, Rules, Seen, decide};
 use common::parse::Packet;
 use ipnet::IpNet;
 use policy::compile::Tables;
@@ -65,6 +65,27 @@ impl Rules for HostNode {
     }
 }
 
+impl Addresses for HostNode {
+    fn peer(&self, address: &Address) -> Option<Peer> {
+        self.tables.peers.get(address).copied()
+    }
+
+    fn range(&self, address: &Address) -> Option<Peer> {
+        let ip = std::net::IpAddr::from(*address);
+        let holding = self.tables.ranges.iter().filter(|(range, _)| range.contains(&ip));
+        holding.max_by_key(|(range, _): &(&IpNet, _)| range.prefix_len()).map(|(_, peer)| *peer)
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        self.tables.services.get(key).copied()
+    }
+
+    fn backends(&self, number: u32) -> Option<&Backends> {
+        // As with profiles.
+        Some(self.tables.backends.get(&number).unwrap_or(&Backends::UNKNOWN))
+    }
+}
+
 impl common::decide::Tables for HostNode {
     fn settings(&self) -> Settings {
         self.settings
@@ -90,16 +111,6 @@ impl common::decide::Tables for HostNode {
         // An array has every record; one that was never written is zero.
         let written = u32::try_from(index).ok().and_then(|index| self.tables.profiles.get(&index));
         Some(written.unwrap_or(&UNWRITTEN))
-    }
-
-    fn peer(&self, address: &Address) -> Option<Peer> {
-        self.tables.peers.get(address).copied()
-    }
-
-    fn range(&self, address: &Address) -> Option<Peer> {
-        let ip = std::net::IpAddr::from(*address);
-        let holding = self.tables.ranges.iter().filter(|(range, _)| range.contains(&ip));
-        holding.max_by_key(|(range, _): &(&IpNet, _)| range.prefix_len()).map(|(_, peer)| *peer)
     }
 
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry> {

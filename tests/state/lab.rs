@@ -120,8 +120,8 @@ fn bad_input_leaves_everything_as_it_was() {
     let tried = Tried::new("bad");
     let mut lab = up(&tried, Cni::Ptp);
     let dropped = agrees(&lab);
-    let service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}";
-    let error = lab.apply(manifests(service)).expect_err("Services are not judged yet");
+    let service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 0}]}}";
+    let error = lab.apply(manifests(service)).expect_err("0 is no port");
     assert!(error.to_string().contains("Service default/web"), "{error}");
     let taken = "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}, status: {podIP: 192.0.2.7}}";
     lab.apply(manifests(taken)).expect_err("the address belongs to the world");

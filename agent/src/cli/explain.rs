@@ -18,7 +18,7 @@ const DROPPED: u8 = 1;
 pub struct Args {
     /// Who opens the flow: NAMESPACE/POD, an IP address or node/NAME
     from: End,
-    /// Who it is opened to
+    /// Who it is opened to: as above, or svc/NAMESPACE/NAME, each of whose ports is explained
     to: End,
     /// Port: tcp/80, udp/53, sctp/7777, icmp [default: the first that the destination declares, or else tcp/80]
     #[arg(long, value_name = "PORT")]
@@ -39,16 +39,21 @@ enum Output {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let subject = args.world.load()?;
     let engine = subject.engine()?;
-    let port = args.port.unwrap_or_else(|| engine.usual_port(&args.to));
-    let explanation = engine.explain(&args.from, &args.to, port)?;
-    match args.output {
-        Output::Text => print(text(&explanation, Paint::for_stdout())?),
-        Output::Json => print_json(&explanation),
+    let explanations = match &args.to {
+        End::Service { namespace, name } => engine.explain_call(&args.from, namespace, name, args.port)?,
+        End::Pod(_) | End::Address(_) | End::Node(_) => {
+            let port = args.port.unwrap_or_else(|| engine.usual_port(&args.to));
+            vec![engine.explain(&args.from, &args.to, port)?]
+        }
+    };
+    let texts = || explanations.iter().map(|it| text(it, Paint::for_stdout())).collect::<anyhow::Result<Vec<_>>>();
+    match (args.output, &explanations[..]) {
+        (Output::Text, _) => print(texts()?.join("\n")),
+        (Output::Json, [explanation]) => print_json(explanation),
+        (Output::Json, several) => print_json(&several),
     }?;
-    Ok(match explanation.record.verdict {
-        Said::Allow => ExitCode::SUCCESS,
-        Said::Drop => ExitCode::from(DROPPED),
-    })
+    let drops = explanations.iter().any(|explanation| explanation.record.verdict == Said::Drop);
+    Ok(if drops { ExitCode::from(DROPPED) } else { ExitCode::SUCCESS })
 }
 
 /// An explanation as people read it, in lines that fit a terminal; objects to apply stand as they are to be written.

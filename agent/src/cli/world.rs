@@ -85,9 +85,6 @@ pub fn tell(loaded: &Loaded) {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    if !loaded.world.services.is_empty() {
-        eprintln!("note: {} not judged yet", counted(loaded.world.services.len(), "Service is", "Services are"));
-    }
     if loaded.other_kinds > 0 {
         eprintln!(
             "note: {} not read",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use common::abi::{Direction, DropReason, Event, PortKey, TenantId};
+use common::abi::{Direction, DropReason, Event, PortKey, ServiceKey, TenantId};
 use common::decide::{Question, Verdict, judge};
 use jiff::{SignedDuration, Timestamp};
 use policy::compile::{Desired, NodeView};
@@ -122,7 +122,21 @@ impl<'a> Directory<'a> {
         Some(self.desired.provenance.tenants.get(&tenant).cloned().unwrap_or_else(|| format!("#{}", tenant.0)))
     }
 
+    /// The Services, and pods with host ports, that were called.
+    fn services(&self, event: &Event) -> &[ObjectRef] {
+        let (port, services) =
+            (PortKey::new(event.protocol, event.destination_port), &self.desired.provenance.services);
+        let at = services.get(&ServiceKey { address: event.destination, port });
+        let is_node = || self.desired.tables.peers.contains_key(&event.destination);
+        let at_node =
+            || is_node().then(|| services.get(&ServiceKey::of_nodes(event.destination.is_v4(), port))).flatten();
+        at.or_else(at_node).map_or(&[], Vec::as_slice)
+    }
+
     fn rules(&self, event: &Event, direction: Direction, reason: DropReason, rule: u32) -> Vec<String> {
+        if reason == DropReason::ServiceUndecided {
+            return self.services(event).iter().map(ObjectRef::to_string).collect();
+        }
         let tenancy = matches!(reason, DropReason::TenantIsolation | DropReason::Quarantine);
         let judged = match direction {
             Direction::Egress => event.source_tenant,
@@ -225,6 +239,7 @@ mod tests {
                 provenance: Provenance {
                     rules: BTreeMap::from([(3, vec![policy])]),
                     tenants: BTreeMap::from([(TenantId(1), "green".to_owned()), (TenantId(2), "blue".to_owned())]),
+                    ..Provenance::default()
                 },
                 ..Desired::default()
             },

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use common::abi::{Endpoint, PortRow, Profile, Ranked};
+use common::abi::{Backends, Endpoint, PortRow, Profile, Ranked};
 use policy::compile::Desired;
 use policy::plan::{Op, Plan, diff};
 
@@ -51,6 +51,8 @@ impl Maps {
             Op::SetPort { row, value } => self.set_port(row, &value),
             Op::SetProfile { index, profile } => self.set_profile(index, &profile),
             Op::SetRule { key, program } => self.set_rule(key, program),
+            Op::SetBackends { number, backends } => self.set_backends(number, &backends),
+            Op::SetService { key, backends } => self.set_service(key, backends),
             Op::SetPeer { address, peer } => self.set_peer(address, peer),
             Op::SetRange { range, peer } => self.set_range(range, peer),
             Op::SetEndpoint { slot, endpoint } | Op::Publish { slot, endpoint } => self.set_endpoint(slot, &endpoint),
@@ -63,6 +65,8 @@ impl Maps {
             Op::RemoveId { id } => self.remove_id(id),
             Op::RemovePort { row } => self.set_port(row, &NO_ROW),
             Op::RemoveProfile { index } => self.set_profile(index, &Profile::default()),
+            Op::RemoveBackends { number } => self.set_backends(number, &Backends::UNKNOWN),
+            Op::RemoveService { key } => self.remove_service(key),
             Op::RemoveRule { key } => self.remove_rule(key),
             Op::RemovePeer { address } => self.remove_peer(address),
             Op::RemoveRange { range } => self.remove_range(range),

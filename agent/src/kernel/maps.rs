@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use common::abi::{DropKey, Endpoint, FlowKey, PortRow, Profile, RuleKey, Traffic};
+use common::abi::{Backends, DropKey, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic};
 
 use super::{MapCapacities, Pins, object};
 
@@ -21,6 +21,8 @@ pub struct Maps {
     pub(super) peer_v6: HashMap<MapData, [u32; 4], u64>,
     pub(super) range_v4: LpmTrie<MapData, u32, u64>,
     pub(super) range_v6: LpmTrie<MapData, [u32; 4], u64>,
+    pub(super) service: HashMap<MapData, ServiceKey, u64>,
+    pub(super) backends: Array<MapData, Backends>,
     pub(super) rule: HashMap<MapData, RuleKey, u64>,
     pub(super) port: Array<MapData, PortRow>,
     pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
@@ -61,6 +63,8 @@ impl Maps {
             peer_v6: typed(source, "PEER_V6")?,
             range_v4: typed(source, "RANGE_V4")?,
             range_v6: typed(source, "RANGE_V6")?,
+            service: typed(source, "SERVICE")?,
+            backends: typed(source, "BACKENDS")?,
             rule: typed(source, "RULE")?,
             port: typed(source, "PORT")?,
             flow: typed(source, "FLOW")?,

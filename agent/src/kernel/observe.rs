@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap, MapData, MapError};
-use common::abi::{Address, Interface, Peer, PortRow, ProgramRef, RuleKey};
+use common::abi::{Address, Interface, Peer, PortRow, ProgramRef, RuleKey, ServiceKey};
 use ipnet::IpNet;
 use policy::compile::{Id, Ids, Kind, Tables};
 use policy::plan::Observed;
@@ -29,7 +29,7 @@ impl Maps {
 
     /// Nothing is skipped: a row that means nothing is an error.
     ///
-    /// Of the two large arrays only those rows are read that have an id, or that something leads to: ids are written
+    /// Of the large arrays only those rows are read that have an id, or that something leads to: ids are written
     /// before and removed after them, and where an id was lost its rows must not look free.
     fn tables(&self, ids: &Ids) -> Result<Tables> {
         let mut tables = Tables {
@@ -37,12 +37,16 @@ impl Maps {
             endpoints: rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?,
             peers: self.peers()?,
             ranges: self.ranges()?,
+            services: self.services()?,
             rules: self.rules()?,
             ..Tables::default()
         };
         let published = tables.endpoints.values().filter_map(|endpoint| u32::try_from(endpoint.profile).ok());
         let profiles = ids.numbers(Kind::Profile).chain(published);
         tables.profiles = rows("PROFILE", &self.profile, profiles, |profile| profile.written != 0)?;
+
+        let backends = ids.numbers(Kind::Backends).chain(tables.services.values().copied());
+        tables.backends = rows("BACKENDS", &self.backends, backends, |backends| backends.count != 0)?;
 
         let none = tables.profiles.values().flat_map(|profile| profile.rules.iter().map(|rules| rules.none));
         let programs = tables.rules.values().copied().chain(none);
@@ -87,6 +91,16 @@ impl Maps {
             ranges.insert(range("RANGE_V6", address, key.prefix_len())?, Peer(peer));
         }
         Ok(ranges)
+    }
+
+    fn services(&self) -> Result<BTreeMap<ServiceKey, u32>> {
+        let words = entries("SERVICE", &self.service)?.into_iter();
+        let numbers = words.map(|(key, word)| {
+            let number =
+                u32::try_from(word).with_context(|| format!("the map SERVICE holds {word}, which is no number"));
+            Ok((key, number?))
+        });
+        numbers.collect()
     }
 
     fn rules(&self) -> Result<BTreeMap<RuleKey, ProgramRef>> {

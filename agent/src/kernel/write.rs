@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
-use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey};
+use common::abi::{Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey};
 use ipnet::IpNet;
 use nix::errno::Errno;
 use policy::compile::{Digest, Id};
@@ -91,6 +91,18 @@ impl Maps {
                 remove("RANGE_V6", || self.range_v6.remove(&key))
             }
         }
+    }
+
+    pub(super) fn set_backends(&mut self, number: u32, backends: &Backends) -> Result<()> {
+        write("BACKENDS", || self.backends.set(number, backends, 0))
+    }
+
+    pub(super) fn set_service(&mut self, key: ServiceKey, backends: u32) -> Result<()> {
+        write("SERVICE", || self.service.insert(key, u64::from(backends), 0))
+    }
+
+    pub(super) fn remove_service(&mut self, key: ServiceKey) -> Result<()> {
+        remove("SERVICE", || self.service.remove(&key))
     }
 
     pub(super) fn set_rule(&mut self, key: RuleKey, program: ProgramRef) -> Result<()> {

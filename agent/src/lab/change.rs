@@ -14,7 +14,7 @@ use super::state::State;
 use super::topology::{Cni, Node, NodePlan};
 use super::{Lab, down, need_root, runtime};
 use crate::config::{self, Settings};
-use crate::ingest::{Kind, Manifests, ObjectId};
+use crate::ingest::{Manifests, ObjectId};
 
 /// What a lab is brought up with.
 #[derive(Clone, Debug)]
@@ -103,7 +103,6 @@ impl Target {
     /// # Errors
     /// The manifests are not valid, or do not suit a lab.
     pub fn of(name: &LabName, manifests: Manifests, settings: &Settings, state: &State) -> Result<Self> {
-        refuse_services(&manifests)?;
         let loaded = manifests.world(&state.assigned())?;
         for warning in &loaded.warnings {
             eprintln!("bulkhead: warning: {warning}");
@@ -132,12 +131,4 @@ fn build(name: &LabName, manifests: Manifests, options: &UpOptions) -> Result<(S
         Settlement { name, node: &node, enforcer, config: &settings.policy }.settle(&state, None, target).await
     })?;
     Ok((state, settings))
-}
-
-fn refuse_services(manifests: &Manifests) -> Result<()> {
-    let refused = manifests.iter().find(|object| matches!(object.id.kind, Kind::Service | Kind::EndpointSlice));
-    match refused {
-        Some(object) => bail!("{}: {}: a lab does not judge Services yet, leave it out", object.place, object.id),
-        None => Ok(()),
-    }
 }

@@ -13,7 +13,7 @@ use super::enforce::{Enforcer, view};
 use super::name::LabName;
 use super::residents;
 use super::state::{PodState, State};
-use super::topology::{Node, Pod, Wire};
+use super::topology::{Node, Pod, Wire, has_services};
 use crate::net::NetNs;
 
 /// What a change is worked with.
@@ -44,6 +44,9 @@ impl Settlement<'_> {
             inside.connect(&pod.addresses, &target.roster.ranges, &next.node).await?;
         }
         self.forget_neighbours(state, &next).await?;
+        if has_services(&target.world) || old.is_some_and(has_services) {
+            self.node.publish_services(&target.world)?;
+        }
         Ok(next)
     }
 

@@ -16,6 +16,7 @@ mod flow;
 mod peer;
 mod reason;
 mod rules;
+mod service;
 
 pub use counters::{Counter, DropKey, Traffic};
 pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings};
@@ -24,9 +25,10 @@ pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, SECOND
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
+pub use service::{Backends, ServiceKey};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
 pub const FLOW_LAYOUT: u32 = 1;

@@ -136,6 +136,8 @@ pub enum PeerKind {
     UnknownPod = 4,
     /// A pod with an endpoint on this node: its address is accepted only from its own veth.
     LocalPod = 5,
+    /// A Service of which nothing more is known: who is behind it may be anybody.
+    Service = 6,
 }
 
 /// What an address is to policy, as one word so that an update is never seen half done.
@@ -151,6 +153,8 @@ impl Peer {
     /// An address about which nothing is said: outside the cluster, in no ipBlock.
     pub const EXTERNAL: Self = Self::new(PeerKind::External, 0, 0, TenantId::PLATFORM);
     pub const UNKNOWN_POD: Self = Self::new(PeerKind::UnknownPod, 0, 0, TenantId::PLATFORM);
+    /// An address in a service range.
+    pub const SERVICE: Self = Self::new(PeerKind::Service, 0, 0, TenantId::PLATFORM);
 
     /// Identity 0 and class 0 mean "none": no rule row exists for them.
     #[must_use]
@@ -211,6 +215,7 @@ impl Peer {
             2 => PeerKind::OwnNode,
             3 => PeerKind::OtherNode,
             5 => PeerKind::LocalPod,
+            6 => PeerKind::Service,
             _ => PeerKind::UnknownPod,
         }
     }

@@ -56,10 +56,19 @@ impl Judgement {
         Self { verdict, rule, audited: None, refused: None }
     }
 
-    /// The receiver's refusal, carried out at the sender.
+    /// The same with the receiver's refusal, if there is one, carried out at the sender.
     #[inline(always)]
-    pub(super) const fn refusal(reason: DropReason) -> Self {
-        Self { refused: Some(reason), ..Self::dropped(reason) }
+    pub(super) const fn with_refusal(self) -> Self {
+        match self.refused {
+            Some(reason) => Self { refused: Some(reason), ..Self::dropped(reason) },
+            None => self,
+        }
+    }
+
+    /// A pod calls itself.
+    #[inline(always)]
+    pub(super) const fn of_itself() -> Self {
+        Self::new(Verdict::Allow(AllowReason::SamePod), 0)
     }
 }
 
@@ -76,6 +85,9 @@ pub fn judge<R: Rules>(rules: &R, profile: &Profile, question: Question) -> Judg
     if profile.written == 0 {
         return Judgement::dropped(DropReason::Capacity);
     }
+    if matches!((question.direction, question.peer.kind()), (Direction::Egress, PeerKind::Service)) {
+        return judge_unknown_service(profile);
+    }
     let Some(said) = consult(rules, profile.direction(question.direction), question) else {
         return Judgement::dropped(DropReason::Capacity);
     };
@@ -86,6 +98,17 @@ pub fn judge<R: Rules>(rules: &R, profile: &Profile, question: Question) -> Judg
         judgement.refused = foreign(profile.tenant, question.peer);
     }
     judgement
+}
+
+/// What is called is not known: allowed only where it does not matter, because nothing restricts the pod and nobody
+/// else holds it apart.
+#[inline(always)]
+const fn judge_unknown_service(profile: &Profile) -> Judgement {
+    if profile.direction(Direction::Egress).set == 0 && profile.tenant.0 == 0 {
+        Judgement::new(Verdict::Allow(AllowReason::NoPolicy), 0)
+    } else {
+        Judgement::dropped(DropReason::ServiceUndecided)
+    }
 }
 
 /// What the rules of a set say about a flow: nothing, where no rule restricts.
@@ -244,6 +267,11 @@ pub fn foreign(tenant: TenantId, peer: Peer) -> Option<DropReason> {
                 Some(DropReason::TenantIsolation)
             }
         }
-        PeerKind::Pod | PeerKind::LocalPod | PeerKind::External | PeerKind::OwnNode | PeerKind::OtherNode => None,
+        PeerKind::Pod
+        | PeerKind::LocalPod
+        | PeerKind::External
+        | PeerKind::OwnNode
+        | PeerKind::OtherNode
+        | PeerKind::Service => None,
     }
 }

@@ -7,12 +7,14 @@
 mod judge;
 mod receiver;
 mod sender;
+mod service;
 mod tables;
 mod timeouts;
 mod track;
 
 pub use judge::{Judgement, Question, Rules, Said, Verdict, consult, foreign, judge};
-pub use tables::{Tables, judge_profile};
+pub use service::{Addresses, Called, Remote, judge_each};
+pub use tables::{Call, Tables, judge_backends, judge_profile};
 
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId};
 use crate::parse::{Datagram, Frame, Packet, Role, parse};

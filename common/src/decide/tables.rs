@@ -1,12 +1,12 @@
 //! The look-ups that judging a packet needs: BPF maps in the kernel, ordinary maps on the host.
 
-use super::{Judgement, Question, Rules, judge};
+use super::{Addresses, Called, Judgement, Question, Rules, judge, judge_each};
 use crate::abi::{
     Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
-pub trait Tables: Rules {
+pub trait Tables: Rules + Addresses {
     fn settings(&self) -> Settings;
     /// Nanoseconds since boot, a few milliseconds exact.
     fn time(&self) -> u64;
@@ -14,10 +14,6 @@ pub trait Tables: Rules {
     fn interface(&self, ifindex: u32) -> Option<Interface>;
     fn endpoint(&self, slot: u32) -> Option<&Endpoint>;
     fn profile(&self, index: u64) -> Option<&Profile>;
-    /// Pod and node addresses.
-    fn peer(&self, address: &Address) -> Option<Peer>;
-    /// The longest range that holds an address.
-    fn range(&self, address: &Address) -> Option<Peer>;
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry>;
     /// False where there is no room.
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
@@ -32,6 +28,35 @@ pub trait Tables: Rules {
         Self: Sized,
     {
         judge_profile(self, profile, question)
+    }
+
+    /// Judges a call of a Service in the same way.
+    #[inline(always)]
+    fn judge_service(&self, profile: u64, call: &Call) -> Called
+    where
+        Self: Sized,
+    {
+        judge_backends(self, profile, call)
+    }
+}
+
+/// A call of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Call {
+    /// The number of what is behind it.
+    pub service: u32,
+    pub protocol: u8,
+    /// Nobody but the pod can have opened the flow.
+    pub opened: bool,
+}
+
+/// [`Tables::judge_service`]: backends that should be there and are not drop.
+#[inline(always)]
+pub fn judge_backends<T: Tables>(tables: &T, profile: u64, call: &Call) -> Called {
+    match tables.backends(call.service) {
+        Some(backends) => judge_each(backends, call.protocol, call.opened, |question| tables.judge(profile, question)),
+        None => Called { judgement: Judgement::dropped(DropReason::Capacity), peer: Peer::SERVICE },
     }
 }
 

@@ -43,7 +43,9 @@ impl FromStr for End {
             return Ok(Self::Address(address.to_canonical()));
         }
         let parts: Vec<&str> = text.split('/').collect();
-        let unknown = || format!("`{text}` is no end of a flow, write NAMESPACE/POD, an IP address or node/NAME");
+        let unknown = || {
+            format!("`{text}` is no end of a flow, write NAMESPACE/POD, an IP address, node/NAME or svc/NAMESPACE/NAME")
+        };
         if parts.iter().any(|part| part.is_empty()) {
             return Err(unknown());
         }

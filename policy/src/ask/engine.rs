@@ -33,7 +33,11 @@ pub enum AskError {
     NoSuchNode(String),
     /// A pod or node without an address.
     NoAddress(String),
-    ServicesNotJudged(String),
+    NoSuchService(String),
+    /// A Service, or a port of it, that has no address, or none of the caller's family.
+    NotCalled(String),
+    /// A Service in the place of who calls, or in a matrix.
+    CallsNobody(String),
     /// An address that was called external.
     NotExternal {
         address: IpAddr,
@@ -52,8 +56,12 @@ impl fmt::Display for AskError {
             Self::NoSuchPod(key) => write!(f, "there is no running pod {key}, name one as NAMESPACE/POD"),
             Self::NoSuchNode(name) => write!(f, "there is no node {name}, name one as node/NAME"),
             Self::NoAddress(name) => write!(f, "{name} has no address, give it one in its status"),
-            Self::ServicesNotJudged(name) => {
-                write!(f, "{name}: Services are not judged yet, ask about a pod behind it on its target port")
+            Self::NoSuchService(name) => write!(f, "there is no {name}, name one as svc/NAMESPACE/NAME"),
+            Self::NotCalled(name) => {
+                write!(f, "{name} has no such port or no address of the caller's family: ask about a pod behind it")
+            }
+            Self::CallsNobody(name) => {
+                write!(f, "{name}: a Service is called and calls nobody, explain answers about it as the second end")
             }
             Self::NotExternal { address, pod } => {
                 write!(f, "{address} is pod {pod}'s, which is in the matrix by its name: leave it out of --external")
@@ -120,7 +128,7 @@ impl<'a> Engine<'a> {
                 let role = Role::Host { node: name.clone() };
                 self.parties_at(&node.addresses, &end.to_string(), &role)
             }
-            End::Service { .. } => return Err(AskError::ServicesNotJudged(end.to_string())),
+            End::Service { .. } => return Err(AskError::CallsNobody(end.to_string())),
         };
         if parties.is_empty() { Err(AskError::NoAddress(end.to_string())) } else { Ok(parties) }
     }
@@ -151,7 +159,7 @@ impl<'a> Engine<'a> {
     }
 
     /// An address is the pod or the node that has it.
-    fn address_party(&self, address: IpAddr) -> Party {
+    pub(super) fn address_party(&self, address: IpAddr) -> Party {
         let has = |pod: &Pod| !pod.host_network && pod.addresses.contains(&address);
         if let Some((key, pod)) = self.world.pods.iter().find(|(_, pod)| has(pod)) {
             let found = self.pod_parties(key, pod).into_iter().find(|party| party.address == address);

@@ -39,10 +39,14 @@ impl Engine<'_> {
             .filter(|(from, to)| from.same_family(to))
             .min_by_key(|(from, _)| from.address.is_ipv6())
             .ok_or_else(|| AskError::OtherFamily { from: from.to_string(), to: to.to_string() })?;
+        Ok(self.explain_flow(from, to, port))
+    }
+
+    pub(super) fn explain_flow(&self, from: &Party, to: &Party, port: FlowPort) -> Explanation {
         let (egress, mut change) = self.walk(Direction::Egress, from, to, port);
         let (ingress, more) = self.walk(Direction::Ingress, from, to, port);
         change.extend(more);
-        Ok(Explanation { record: self.ask(from, to, port), steps: Steps { egress, ingress }, change })
+        Explanation { record: self.ask(from, to, port), steps: Steps { egress, ingress }, change }
     }
 
     fn walk(&self, direction: Direction, from: &Party, to: &Party, port: FlowPort) -> (Vec<Step>, Vec<Change>) {

@@ -1,6 +1,7 @@
 //! Questions about a compiled world: `matrix`, `explain`, `simulate` (CONTRACT.md §4). They are answered by the compiled rules
 //! and the same `judge` that the kernel programs run.
 
+mod called;
 mod change;
 mod end;
 mod engine;

@@ -32,7 +32,7 @@ impl Step {
         Self { step, outcome, says: says.into(), rules: Vec::new() }
     }
 
-    fn by(self, rules: Vec<String>) -> Self {
+    pub(super) fn by(self, rules: Vec<String>) -> Self {
         Self { rules, ..self }
     }
 }
@@ -87,7 +87,12 @@ impl Walk<'_> {
     fn unknown_note(&self) -> &'static str {
         match self.judged.question.peer.kind() {
             PeerKind::UnknownPod => " (the other end is an address in a pod range that no known pod owns)",
-            PeerKind::External | PeerKind::Pod | PeerKind::LocalPod | PeerKind::OwnNode | PeerKind::OtherNode => "",
+            PeerKind::External
+            | PeerKind::Pod
+            | PeerKind::LocalPod
+            | PeerKind::OwnNode
+            | PeerKind::OtherNode
+            | PeerKind::Service => "",
         }
     }
 

@@ -21,11 +21,21 @@ pub enum Kind {
     /// By its first row; the last four bytes of its digest are its number of rows, in network byte order.
     Program = 6,
     Profile = 7,
+    /// What is behind a Service's port.
+    Backends = 8,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] =
-        [Self::Identity, Self::Class, Self::Set, Self::Tenant, Self::Rule, Self::Program, Self::Profile];
+    pub const ALL: [Self; 8] = [
+        Self::Identity,
+        Self::Class,
+        Self::Set,
+        Self::Tenant,
+        Self::Rule,
+        Self::Program,
+        Self::Profile,
+        Self::Backends,
+    ];
 
     /// The kind with that number in the `IDS` map.
     #[must_use]
@@ -43,6 +53,7 @@ impl Kind {
             Self::Rule => "rule",
             Self::Program => "program",
             Self::Profile => "profile",
+            Self::Backends => "backends",
         }
     }
 }

@@ -15,6 +15,7 @@ mod numbering;
 mod peers;
 mod program;
 mod rows;
+mod services;
 mod set;
 mod subjects;
 mod tables;
@@ -87,13 +88,15 @@ pub fn compile(input: &Input<'_>, ids: &Ids, previous: Option<&Compiled>) -> Res
         tenant_numbers: &tenant_numbers,
     };
     let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
+    let services = services::fill(input, &mut numbering, &mut tables)?;
     let endpoints = endpoints::Endpoints { input: *input, sets: &rows.sets, tenant_numbers: &tenant_numbers };
     endpoints.fill(&subjects, &mut numbering, &mut tables)?;
     tables.rules = rows.rules.into_iter().collect();
     tables.ports = rows.ports;
 
     let names = tenancy.names().iter().cloned();
-    let provenance = Provenance { rules: rows.sources, tenants: tenant_numbers.into_iter().zip(names).collect() };
+    let provenance =
+        Provenance { rules: rows.sources, tenants: tenant_numbers.into_iter().zip(names).collect(), services };
     Ok(Compiled {
         desired: Desired { tables, provenance, ids: numbering.into_ids() },
         findings: tenancy.findings().to_vec(),

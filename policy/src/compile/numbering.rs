@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::ops::RangeInclusive;
 
-use common::abi::{Peer, PortRow, ProgramRef, TenantId};
+use common::abi::{Backends, Peer, PortRow, ProgramRef, TenantId};
 
 use super::CompileError;
 use super::ids::{Digest, Id, Ids, Kind, digest, program_length};
@@ -70,6 +70,15 @@ impl<'a> Numbering<'a> {
     /// Index 0 stays unwritten: an endpoint without a profile drops.
     pub(super) fn profile(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
         self.number(Kind::Profile, digest(content), "profiles", 1..=u32::MAX, "run fewer pods on the node")
+    }
+
+    /// Number 0 stays unwritten: nobody can tell what is behind it.
+    pub(super) fn backends(&mut self, content: &Backends) -> Result<u32, CompileError> {
+        if *content == Backends::UNKNOWN {
+            return Ok(0);
+        }
+        let remedy = "let fewer Services be called";
+        self.number(Kind::Backends, digest(content), "groups of backends", 1..=u32::MAX, remedy)
     }
 
     /// The place of a program's rows.

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use common::abi::{Address, Peer, PeerKind, TenantId};
 use ipnet::IpNet;
 
-use super::Input;
 use super::class::{Classes, Home};
 use super::identity::Identities;
+use super::{Input, services};
 
 /// Gives every address its word.
 pub(super) struct Peers<'a> {
@@ -72,17 +72,21 @@ impl Peers<'_> {
         peers.append(&mut proved);
     }
 
-    /// Longest-match prefixes. None lies inside a pod range: an address there that no pod owns is in no ipBlock.
+    /// Longest-match prefixes. None of a class lies inside a range of pods or Services: an address there that nobody
+    /// has is in no ipBlock.
     pub(super) fn ranges(&self) -> BTreeMap<IpNet, Peer> {
-        let pod_ranges = IpNet::aggregate(&self.input.world.pod_ranges(self.input.config));
+        let pods = self.input.world.pod_ranges(self.input.config);
+        let own = [(services::ranges(&self.input), Peer::SERVICE), (pods, Peer::UNKNOWN_POD)];
+        let own = own.map(|(ranges, peer)| (IpNet::aggregate(&ranges), peer));
+        let is_own = |net: &IpNet| own.iter().any(|(ranges, _)| ranges.iter().any(|range| range.contains(net)));
         let external = |class: usize| Peer::new(PeerKind::External, 0, self.class_numbers[class], TenantId::PLATFORM);
-        let mut ranges: BTreeMap<IpNet, Peer> = self
-            .classes
-            .prefixes()
-            .filter(|(net, _)| !pod_ranges.iter().any(|range| range.contains(net)))
-            .map(|(net, class)| (net, external(class)))
-            .collect();
-        ranges.extend(pod_ranges.into_iter().map(|range| (range, Peer::UNKNOWN_POD)));
+        let classes =
+            self.classes.prefixes().filter(|(net, _)| !is_own(net)).map(|(net, class)| (net, external(class)));
+        let mut ranges: BTreeMap<IpNet, Peer> = classes.collect();
+        // Of an address that both claim it is the pods'.
+        for (own, peer) in own {
+            ranges.extend(own.into_iter().map(|range| (range, peer)));
+        }
         ranges
     }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use common::abi::{Address, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, TenantId};
-use common::decide::Rules;
+use common::abi::{
+    Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, TenantId,
+};
+use common::decide::{Addresses, Rules};
 use ipnet::IpNet;
 
 use super::Ids;
@@ -21,6 +23,10 @@ pub struct Tables {
     pub profiles: BTreeMap<u32, Profile>,
     pub peers: BTreeMap<Address, Peer>,
     pub ranges: BTreeMap<IpNet, Peer>,
+    /// Numbers of `backends`.
+    pub services: BTreeMap<ServiceKey, u32>,
+    /// By number.
+    pub backends: BTreeMap<u32, Backends>,
     pub rules: BTreeMap<RuleKey, ProgramRef>,
     /// By row.
     pub ports: BTreeMap<u32, PortRow>,
@@ -46,6 +52,25 @@ impl Tables {
         let lengths = (0..=whole.prefix_len()).rev();
         let prefixes = lengths.filter_map(|length| IpNet::new(address, length).ok());
         prefixes.filter_map(|prefix| self.ranges.get(&prefix.trunc()).copied()).next()
+    }
+}
+
+impl Addresses for Tables {
+    fn peer(&self, address: &Address) -> Option<Peer> {
+        self.peers.get(address).copied()
+    }
+
+    fn range(&self, address: &Address) -> Option<Peer> {
+        self.range_of(IpAddr::from(*address))
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        self.services.get(key).copied()
+    }
+
+    fn backends(&self, number: u32) -> Option<&Backends> {
+        // An array has every record; of one that was never written nobody can tell.
+        Some(self.backends.get(&number).unwrap_or(&Backends::UNKNOWN))
     }
 }
 
@@ -75,4 +100,6 @@ pub struct Provenance {
     pub rules: BTreeMap<u32, Vec<ObjectRef>>,
     /// The names that people read; the platform (0) is not in it.
     pub tenants: BTreeMap<TenantId, String>,
+    /// Whose every key of [`Tables::services`] is.
+    pub services: BTreeMap<ServiceKey, Vec<ObjectRef>>,
 }

@@ -18,5 +18,5 @@ pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, HostPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
 pub use selector::{Labels, Operator, Requirement, Selector};
-pub use service::{EndpointPort, EndpointSlice, Service, ServicePort, SliceEndpoint, TargetPort};
+pub use service::{EndpointPort, EndpointSlice, Service, ServiceEnd, ServicePort, SliceEndpoint, TargetPort};
 pub use world::{ObjectRef, RuleIndex, World};

@@ -70,6 +70,25 @@ pub struct SliceEndpoint {
     pub ready: bool,
 }
 
+/// An address and port behind a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceEnd {
+    pub address: IpAddr,
+    pub port: u16,
+    pub ready: bool,
+}
+
+impl EndpointSlice {
+    /// Where a port of its Service leads.
+    pub fn ends(&self, port: &ServicePort) -> impl Iterator<Item = ServiceEnd> {
+        let numbers = self.ports.iter().filter(move |it| it.name == port.name && it.protocol == port.protocol);
+        let listed = numbers.flat_map(|number| self.endpoints.iter().map(move |endpoint| (number.port, endpoint)));
+        listed.flat_map(|(port, SliceEndpoint { addresses, ready })| {
+            addresses.iter().map(move |&address| ServiceEnd { address, port, ready: *ready })
+        })
+    }
+}
+
 impl Service {
     #[must_use]
     pub fn selects(&self, pod: &Pod) -> bool {

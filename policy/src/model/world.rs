@@ -51,6 +51,10 @@ pub enum ObjectRef {
     ClusterNetworkPolicy { name: String, rule: RuleIndex },
     /// `tenancy/TENANT`.
     Tenancy { tenant: String },
+    /// `service/NS/NAME`: whose backends are not judged alike.
+    Service { namespace: String, name: String },
+    /// `pod/NS/NAME`: whose `hostPort` is called.
+    Pod { namespace: String, name: String },
 }
 
 /// A rule of a policy: its direction and its place in the list.
@@ -75,6 +79,8 @@ impl std::fmt::Display for ObjectRef {
             }
             Self::ClusterNetworkPolicy { name, rule } => write!(f, "clusternetworkpolicy/{name} {rule}"),
             Self::Tenancy { tenant } => write!(f, "tenancy/{tenant}"),
+            Self::Service { namespace, name } => write!(f, "service/{namespace}/{name}"),
+            Self::Pod { namespace, name } => write!(f, "pod/{namespace}/{name}"),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Capacities {
     pub peers: usize,
     /// Of each family.
     pub ranges: usize,
+    /// Keys of Services, and groups of backends.
+    pub services: usize,
     pub rules: usize,
     pub ports: usize,
     pub profiles: usize,
@@ -30,6 +32,8 @@ impl Capacities {
             let ranges = union(&old.ranges, &new.ranges, |range| range.network().is_ipv4() == is_v4);
             fits("address ranges", ranges, self.ranges, "maps.ranges")?;
         }
+        fits("services", union(&old.services, &new.services, |_| true), self.services, "maps.services")?;
+        fits("groups of backends", end(&new.backends), self.services, "maps.services")?;
         fits("rules", union(&old.rules, &new.rules, |_| true), self.rules, "maps.rules")?;
         fits("ids", union(&observed.ids.0, &desired.ids.0, |_| true), self.ids, "maps.ids")?;
         fits("port rows", end(&new.ports), self.ports, "maps.ports")?;

@@ -1,13 +1,12 @@
 //! The difference between what the kernel holds and what it should hold, in the order of the module above.
 
+mod addresses;
 mod endpoints;
 mod immutable;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-use common::abi::{DirectionRules, Peer, RuleKey};
-use ipnet::IpNet;
+use common::abi::{DirectionRules, RuleKey};
 
 use super::{Capacities, Observed, Op, Plan, PlanError};
 use crate::compile::{Desired, Tables};
@@ -26,7 +25,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     let stale = removed(&old.rules, &new.rules, |&key| Op::RemoveRule { key });
     let carried = Carried::of(new);
     let (drift, stale): (Vec<Op>, Vec<Op>) = stale.partition(|op| carried.reads(op));
-    let addresses = addresses(old, new);
+    let addresses = addresses::changes(old, new);
     let held = if addresses.is_empty() { BTreeMap::new() } else { endpoints::held(observed, desired) };
     let publications = endpoints::publications(old, new, &held);
     let revokes = !(addresses.is_empty() && drift.is_empty() && publications.is_empty());
@@ -35,6 +34,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     ops.extend(changed(&observed.ids.0, &desired.ids.0, |&id, &digest| Op::SetId { id, digest }));
     ops.extend(changed(&old.ports, &new.ports, |&row, &value| Op::SetPort { row, value }));
     ops.extend(changed(&old.profiles, &new.profiles, |&index, &profile| Op::SetProfile { index, profile }));
+    ops.extend(changed(&old.backends, &new.backends, |&number, &backends| Op::SetBackends { number, backends }));
     ops.extend(changed(&old.rules, &new.rules, |&key, &program| Op::SetRule { key, program }));
     ops.extend(held.iter().map(|(&slot, &endpoint)| Op::SetEndpoint { slot, endpoint }));
     ops.extend(addresses);
@@ -47,6 +47,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     let mut leftovers: Vec<Op> = removed(&old.endpoints, &new.endpoints, |&slot| Op::RemoveEndpoint { slot }).collect();
     leftovers.extend(stale);
     leftovers.extend(removed(&old.profiles, &new.profiles, |&index| Op::RemoveProfile { index }));
+    leftovers.extend(removed(&old.backends, &new.backends, |&number| Op::RemoveBackends { number }));
     leftovers.extend(removed(&old.ports, &new.ports, |&row| Op::RemovePort { row }));
     leftovers.extend(removed(&observed.ids.0, &desired.ids.0, |&id| Op::RemoveId { id }));
     if !leftovers.is_empty() {
@@ -57,35 +58,20 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
 }
 
 /// Entries that are new or have another value.
-fn changed<'a, K: Ord, V: PartialEq>(
+fn changed<'a, K: Ord, V: PartialEq, T>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
-    op: impl Fn(&K, &V) -> Op + 'a,
-) -> impl Iterator<Item = Op> + 'a {
+    op: impl Fn(&K, &V) -> T + 'a,
+) -> impl Iterator<Item = T> + 'a {
     new.iter().filter(|(key, value)| old.get(key) != Some(value)).map(move |(key, value)| op(key, value))
 }
 
-fn removed<'a, K: Ord, V>(
+fn removed<'a, K: Ord, V, T>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
-    op: impl Fn(&K) -> Op + 'a,
-) -> impl Iterator<Item = Op> + 'a {
+    op: impl Fn(&K) -> T + 'a,
+) -> impl Iterator<Item = T> + 'a {
     old.keys().filter(|key| !new.contains_key(key)).map(op)
-}
-
-/// Each address changes once, from its old word to its new one.
-fn addresses(old: &Tables, new: &Tables) -> Vec<Op> {
-    let mut ops: Vec<Op> = changed(&old.peers, &new.peers, |&address, &peer| Op::SetPeer { address, peer }).collect();
-    let mut longest_first: Vec<(&IpNet, &Peer)> =
-        new.ranges.iter().filter(|(range, peer)| old.ranges.get(range) != Some(peer)).collect();
-    longest_first.sort_by_key(|(range, _)| Reverse(range.prefix_len()));
-    ops.extend(longest_first.into_iter().map(|(&range, &peer)| Op::SetRange { range, peer }));
-    let mut shortest_first: Vec<IpNet> =
-        old.ranges.keys().filter(|range| !new.ranges.contains_key(range)).copied().collect();
-    shortest_first.sort_by_key(IpNet::prefix_len);
-    ops.extend(shortest_first.into_iter().map(|range| Op::RemoveRange { range }));
-    ops.extend(removed(&old.peers, &new.peers, |&address| Op::RemovePeer { address }));
-    ops
 }
 
 /// The rows that packets can reach: of sets that a profile names, for peers that an address carries.
@@ -97,7 +83,8 @@ struct Carried {
 
 impl Carried {
     fn of(tables: &Tables) -> Self {
-        let words = || tables.peers.values().chain(tables.ranges.values());
+        let behind = || tables.backends.values().flat_map(|backends| &backends.peers);
+        let words = || tables.peers.values().chain(tables.ranges.values()).chain(behind());
         let rules = tables.profiles.values().flat_map(|profile| &profile.rules);
         Self {
             sets: rules.map(|rules: &DirectionRules| rules.set).collect(),

@@ -7,14 +7,14 @@
 //! 1. **Interfaces that no endpoint has any more.** Their veths are gone. Where a slot changes hands, a grace
 //!    period follows, so that nobody still reads the record that is about to be overwritten.
 //! 2. **Ids.** From here on a restarted agent knows every number that the maps may hold.
-//! 3. **Port rows, profiles, rules.** New, immutable, and not yet reached by anything: rows stand in every
-//!    live set before any address carries their identity or class.
+//! 3. **Port rows, profiles, backends, rules.** New, immutable, and not yet reached by anything: rows stand in every
+//!    live set before any address, or any backend of a Service, carries their identity or class.
 //! 4. **Endpoints whose set nobody knows become pending** if addresses are about to change: a restarted agent cannot
 //!    make such a set complete for the new words.
-//! 5. **Addresses: peers set, ranges set (longest prefix first), ranges removed (shortest first), peers
-//!    removed.** In this order each address changes once, from its old word to its new one: a peer hides all
-//!    ranges, a longer prefix hides the shorter ones. Live sets have rows for the new words (3), so the old
-//!    profiles judge them too.
+//! 5. **Addresses and Services, in an order in which each address and port changes once**, from what it was to what it
+//!    is to be: a pod hides all Services at its address, a Service hides nodes and ranges, a longer prefix hides the
+//!    shorter ones. What hides is set before what it hides and removed after it (`diff/addresses.rs`). Live sets have
+//!    rows for the new words (3), so the old profiles judge them too.
 //! 6. **Rows that no compile wrote** for a peer that some address carries are drift, and go before anything
 //!    else rests on them.
 //! 7. **New endpoints**: first the record, whose profile stands (3), then the interface that leads to it.

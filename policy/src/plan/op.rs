@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use common::abi::{Address, Endpoint, Interface, Peer, PeerKind, PortRow, Profile, ProgramRef, RuleKey};
+use common::abi::{
+    Address, Backends, Endpoint, Interface, Peer, PeerKind, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
+};
 use ipnet::IpNet;
 
 use super::Observed;
@@ -26,6 +28,18 @@ pub enum Op {
     SetRule {
         key: RuleKey,
         program: ProgramRef,
+    },
+    SetBackends {
+        number: u32,
+        backends: Backends,
+    },
+    /// Leads to [`Op::SetBackends`] of that number.
+    SetService {
+        key: ServiceKey,
+        backends: u32,
+    },
+    RemoveService {
+        key: ServiceKey,
     },
     SetPeer {
         address: Address,
@@ -75,6 +89,9 @@ pub enum Op {
     RemovePort {
         row: u32,
     },
+    RemoveBackends {
+        number: u32,
+    },
     RemoveId {
         id: Id,
     },
@@ -90,11 +107,15 @@ impl Op {
             Self::RemoveRule { key } => (1, pair(key.set, key.peer)),
             Self::RemoveProfile { index } => (2, u64::from(index)),
             Self::RemovePort { row } => (3, u64::from(row)),
-            Self::RemoveId { id } => (4, pair(id.kind as u32, id.number)),
+            Self::RemoveBackends { number } => (4, u64::from(number)),
+            Self::RemoveId { id } => (5, pair(id.kind as u32, id.number)),
             Self::SetId { .. }
             | Self::SetPort { .. }
             | Self::SetProfile { .. }
             | Self::SetRule { .. }
+            | Self::SetBackends { .. }
+            | Self::SetService { .. }
+            | Self::RemoveService { .. }
             | Self::SetPeer { .. }
             | Self::SetRange { .. }
             | Self::RemoveRange { .. }
@@ -116,6 +137,10 @@ impl Op {
             Self::SetPort { row, value } => drop(tables.ports.insert(row, value)),
             Self::SetProfile { index, profile } => drop(tables.profiles.insert(index, profile)),
             Self::SetRule { key, program } => drop(tables.rules.insert(key, program)),
+            Self::SetBackends { number, backends } => drop(tables.backends.insert(number, backends)),
+            Self::SetService { key, backends } => drop(tables.services.insert(key, backends)),
+            Self::RemoveService { key } => drop(tables.services.remove(&key)),
+            Self::RemoveBackends { number } => drop(tables.backends.remove(&number)),
             Self::SetPeer { address, peer } => drop(tables.peers.insert(address, peer)),
             Self::SetRange { range, peer } => drop(tables.ranges.insert(range, peer)),
             Self::RemoveRange { range } => drop(tables.ranges.remove(&range)),
@@ -155,6 +180,13 @@ impl fmt::Display for Op {
             Self::SetRule { key, program } => {
                 write!(f, "write rule {}: {} port rows from {}", Rule(key), program.rows(), program.first())
             }
+            Self::SetBackends { number, backends } => {
+                write!(f, "write backends {number}: {} kinds", backends.count)?;
+                backends.kinds().try_for_each(|(peer, port)| write!(f, "; port {port}: {}", Word(peer)))
+            }
+            Self::SetService { key, backends } => write!(f, "set {}: backends {backends}", Service(key)),
+            Self::RemoveService { key } => write!(f, "remove {}", Service(key)),
+            Self::RemoveBackends { number } => write!(f, "remove backends {number}"),
             Self::SetPeer { address, peer } => write!(f, "set address {}: {}", IpAddr::from(*address), Word(*peer)),
             Self::SetRange { range, peer } => write!(f, "set range {range}: {}", Word(*peer)),
             Self::RemoveRange { range } => write!(f, "remove range {range}"),
@@ -193,6 +225,16 @@ impl fmt::Display for Rule<'_> {
     }
 }
 
+struct Service<'a>(&'a ServiceKey);
+
+impl fmt::Display for Service<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServiceKey { address, port } = self.0;
+        let address = IpAddr::from(*address);
+        write!(f, "service at {address}, protocol {}, port {}", port.0 >> 16, port.0 & 0xffff)
+    }
+}
+
 struct Word(Peer);
 
 impl fmt::Display for Word {
@@ -204,6 +246,7 @@ impl fmt::Display for Word {
             PeerKind::OtherNode => "other node",
             PeerKind::UnknownPod => "unknown pod",
             PeerKind::LocalPod => "local pod",
+            PeerKind::Service => "service",
         };
         write!(f, "{kind}, identity {}, class {}, tenant {}", self.0.identity(), self.0.class(), self.0.tenant().0)?;
         f.write_str(if self.0.is_closed() { ", closed" } else { "" })

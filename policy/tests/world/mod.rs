@@ -188,6 +188,7 @@ pub const fn to_tcp(port: u16) -> PortKey {
 pub const ROOM: Capacities = Capacities {
     peers: 1 << 20,
     ranges: 1 << 20,
+    services: 1 << 20,
     rules: 1 << 20,
     ports: 1 << 20,
     profiles: 1 << 20,

@@ -15,6 +15,7 @@ use proptest::sample::{select, subsequence};
 use super::{Scene, container_port, ip, net};
 
 mod cluster;
+mod services;
 
 const NAMESPACES: [&str; 4] = ["x", "y", "z", "lost"];
 const CIDRS: [&str; 12] = [
@@ -53,6 +54,13 @@ pub fn addresses() -> Vec<IpAddr> {
     pods.chain(others.map(str::to_owned)).map(|text| ip(&text)).collect()
 }
 
+/// What Services are called at, and nodes.
+pub fn called() -> Vec<IpAddr> {
+    ["10.96.0.1", "10.96.0.2", "10.97.0.1", "10.96.0.9", "198.51.100.1", "192.0.2.1", "192.0.2.2", "10.244.0.6"]
+        .map(ip)
+        .to_vec()
+}
+
 /// Protocol and port.
 pub fn questions() -> Vec<(u8, u16)> {
     let ported = PROTOCOLS.iter().flat_map(|it| PORTS.iter().chain(&[82, 0, 65535]).map(|port| (it.number(), *port)));
@@ -64,7 +72,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
     let namespaces = vec((labels(), option::of(select(&["red", "green"][..])), 0..8u8), 3);
 
     let policies = (vec(network_policy(), 0..6), vec(cluster::policy(), 0..4));
-    let nodes = (labels(), labels());
+    let nodes = (labels(), labels(), services::services());
     (pods, namespaces, policies, nodes, select(&MODES[..]), any::<bool>(), any::<bool>()).prop_map(
         |(pods, namespaces, (policies, cluster), nodes, mode, isolated, by_label)| {
             let mut scene = Scene::default();
@@ -108,6 +116,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                 policy.name = format!("c{index}");
                 scene.world.cluster_network_policies.insert(policy.name.clone(), policy);
             }
+            nodes.2.add_to(&mut scene.world);
             scene
         },
     )

@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::abi::{
-    Address, AdminVerdict, DirectionRules, Endpoint, Interface, LowerVerdict, Peer, PeerKind, PortKey, PortRow,
-    Profile, ProgramRef, Ranked, RuleKey, TenantId,
+    Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Peer, PeerKind, PortKey,
+    PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
 };
 use policy::compile::Tables;
+use tests::frames::{SCTP, TCP, UDP};
 use tests::random::Random;
 
 /// The tables, and what packets are made of.
@@ -24,6 +25,7 @@ const PROGRAMS: u32 = 24;
 const SETS: u32 = 4;
 const IDENTITIES: u32 = 5;
 const CLASSES: u32 = 4;
+const GROUPS: u32 = 12;
 /// The profile after the last one was never written.
 pub const PROFILES: u32 = 40;
 
@@ -44,6 +46,7 @@ pub fn random(random: &mut Random, [first, second]: [u32; 2]) -> World {
     world.v6.push(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
     endpoints(random, &mut world, [first, second]);
     peers(random, &mut world);
+    services(random, &mut world);
     rules(random, &mut world.tables);
     world
 }
@@ -96,14 +99,42 @@ fn peers(random: &mut Random, world: &mut World) {
         if random.chance(70) {
             let tenant = TenantId(*random.pick(&tenants));
             let peer = Peer::new(*random.pick(&kinds), random.below(IDENTITIES), random.below(CLASSES), tenant);
+            let peer = if random.chance(30) { peer.closed() } else { peer };
             world.tables.peers.insert(address, peer);
         }
     }
     for range in ["10.244.0.0/16", "10.244.0.8/29", "192.168.0.0/16", "0.0.0.0/0", "fd00::/64", "2001:db8::/32"] {
         if random.chance(50) {
-            let kind = if random.chance(30) { PeerKind::UnknownPod } else { PeerKind::External };
+            let kind = *random.pick(&[PeerKind::UnknownPod, PeerKind::Service, PeerKind::External, PeerKind::External]);
             let peer = Peer::new(kind, 0, random.below(CLASSES), TenantId::PLATFORM);
             world.tables.ranges.insert(range.parse().unwrap(), peer);
+        }
+    }
+}
+
+fn services(random: &mut Random, world: &mut World) {
+    let own = world.tables.endpoints.values().map(|endpoint| Address::v4(endpoint.v4)).collect::<Vec<_>>();
+    let peers: Vec<Peer> = world.tables.peers.values().copied().collect();
+    for number in 1..=GROUPS {
+        let mut backends = Backends { count: u64::from(random.below(Backends::MOST as u32 + 1)), ..Backends::UNKNOWN };
+        if random.chance(20) {
+            backends.alone = *random.pick(&own);
+        }
+        backends.peers = std::array::from_fn(|_| *random.pick(&peers));
+        backends.ports = std::array::from_fn(|_| *random.pick(&world.ports));
+        world.tables.backends.insert(number, backends);
+    }
+    let v4 = world.v4.iter().map(|address| Address::v4(address.octets()));
+    let addresses: Vec<Address> = v4.chain(world.v6.iter().map(|address| Address::v6(address.octets()))).collect();
+    for address in addresses {
+        for (protocol, port) in
+            [TCP, UDP, SCTP].iter().flat_map(|protocol| world.ports.iter().map(move |it| (protocol, it)))
+        {
+            if random.chance(20) {
+                let key = ServiceKey { address, port: PortKey::new(*protocol, *port) };
+                // 0 was never written.
+                world.tables.services.insert(key, random.below(GROUPS + 1));
+            }
         }
     }
 }

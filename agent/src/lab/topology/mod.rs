@@ -6,6 +6,7 @@
 mod netlink;
 mod node;
 mod pod;
+mod services;
 mod sysctl;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use netlink::{Mac, Netlink};
 pub use node::{Node, NodePlan};
 pub use pod::{Pod, Wire};
+pub use services::has_services;
 
 /// How pods are wired to their node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

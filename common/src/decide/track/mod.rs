@@ -14,9 +14,10 @@ use origin::Origin;
 use super::judge::{Judgement, Question, Verdict};
 use super::tables::peer_of;
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Seen, Tables, name_tenants};
+use super::{Call, Called, Remote, Seen, Tables, name_tenants};
 use crate::abi::{
-    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, Ticks, ticks,
+    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
+    Ticks, ticks,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
@@ -54,14 +55,17 @@ pub(super) fn track<P: Packet, T: Tables>(
             return;
         }
     }
-    let peer = peer_of(tables, &key.remote);
-    name_tenants(direction, tables, endpoint, peer, &mut seen.outcome);
-    match origin::of(&context, packet, &key.remote, peer) {
+    let remote = match direction {
+        Direction::Egress => called_at(&context, &key),
+        Direction::Ingress => Remote { peer: peer_of(tables, &key.remote), service: None },
+    };
+    name_tenants(direction, tables, endpoint, remote.peer, &mut seen.outcome);
+    match origin::of(&context, packet, &key.remote, remote.peer) {
         Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
             let demand = demand::of(&context, &seen.datagram, &key, known.map(|(_, state)| state), by_node);
-            let judgement = ask(&context, peer, &key, &demand);
+            let judgement = ask(&context, remote, &key, &demand, &mut seen.outcome.destination_tenant);
             settle(&context, &key, known, &demand, judgement, seen);
         }
     }
@@ -115,28 +119,37 @@ fn refresh<T: Tables>(context: &Context<'_, T>, entry: &FlowEntry, state: FlowSt
     }
 }
 
-/// Judges every direction that must allow, the packet's own first: the first refusal is the answer.
+/// Judges every direction that must allow, the packet's own first: the first refusal is the answer. `called` becomes
+/// the tenant of the backend that it is about.
 #[inline(always)]
-fn ask<T: Tables>(context: &Context<'_, T>, peer: Peer, key: &FlowKey, demand: &Demand) -> Judgement {
+fn ask<T: Tables>(
+    context: &Context<'_, T>,
+    remote: Remote,
+    key: &FlowKey,
+    demand: &Demand,
+    called: &mut TenantId,
+) -> Judgement {
     let mut judgement = Judgement::dropped(DropReason::Capacity);
     let mut direction = context.direction;
     for _ in 0..2 {
         if demand.must & opener(direction) != 0 {
-            let peer = demand.seen_from(direction, peer);
-            judgement = if context.endpoint.is(Endpoint::PENDING) && !matches!(peer.kind(), PeerKind::OwnNode) {
-                Judgement::dropped(DropReason::NotReady)
-            } else {
-                let question = Question { direction, peer, port: port_of(direction, key) };
-                context.tables.judge(context.endpoint.profile, &question)
+            let service = match (direction, context.direction) {
+                // What the pod called, of which this packet is an answer.
+                (Direction::Egress, Direction::Ingress) => called_at(context, key).service,
+                _ => remote.service,
+            };
+            judgement = match (direction, service) {
+                (Direction::Egress, Some(service)) => {
+                    let Called { judgement, peer } = call(context, service, key, demand);
+                    if matches!(context.direction, Direction::Egress) {
+                        *called = peer.tenant();
+                    }
+                    judgement
+                }
+                _ => judge_peer(context, direction, demand.seen_from(direction, remote.peer), key, demand),
             };
             if let Verdict::Drop(_) = judgement.verdict {
                 return judgement;
-            }
-            // Only of what the pod opens: the receiver may have let this one in, as an answer.
-            if let Some(reason) = judgement.refused
-                && demand.is_opened_by_pod()
-            {
-                return Judgement::refusal(reason);
             }
         }
         direction = match direction {
@@ -145,6 +158,45 @@ fn ask<T: Tables>(context: &Context<'_, T>, peer: Peer, key: &FlowKey, demand: &
         };
     }
     judgement
+}
+
+/// What a pod that opens this flow calls.
+#[inline(always)]
+fn called_at<T: Tables>(context: &Context<'_, T>, key: &FlowKey) -> Remote {
+    Remote::of(context.tables, &key.remote, port_of(Direction::Egress, key))
+}
+
+/// Judges a pod, a node or what lies outside.
+#[inline(always)]
+fn judge_peer<T: Tables>(
+    context: &Context<'_, T>,
+    direction: Direction,
+    peer: Peer,
+    key: &FlowKey,
+    demand: &Demand,
+) -> Judgement {
+    if context.endpoint.is(Endpoint::PENDING) && !matches!(peer.kind(), PeerKind::OwnNode) {
+        return Judgement::dropped(DropReason::NotReady);
+    }
+    let question = Question { direction, peer, port: port_of(direction, key) };
+    let judgement = context.tables.judge(context.endpoint.profile, &question);
+    // Only of what the pod opens: the receiver may have let this one in, as an answer.
+    if demand.is_opened_by_pod() { judgement.with_refusal() } else { judgement }
+}
+
+/// Judges a Service.
+#[inline(always)]
+fn call<T: Tables>(context: &Context<'_, T>, service: u32, key: &FlowKey, demand: &Demand) -> Called {
+    let endpoint = context.endpoint;
+    let judgement = if endpoint.is(Endpoint::PENDING) {
+        Judgement::dropped(DropReason::NotReady)
+    } else if context.tables.backends(service).is_some_and(|backends| endpoint.owns(&backends.alone)) {
+        Judgement::of_itself()
+    } else {
+        let call = Call { service, protocol: key.protocol(), opened: demand.is_opened_by_pod() };
+        return context.tables.judge_service(endpoint.profile, &call);
+    };
+    Called { judgement, peer: Peer::SERVICE }
 }
 
 /// The flag of a flow that was opened in this direction.

@@ -35,7 +35,10 @@ pub(super) fn of<P: Packet, T: Tables>(
         {
             Err(DropReason::SpoofedSource)
         }
-        Direction::Ingress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
+        // By way of a Service: what comes back over the pod's own interface it has sent itself, under whatever name.
+        Direction::Ingress if context.endpoint.owns(remote) || came_from == context.endpoint.ifindex => {
+            Ok(Origin::SamePod)
+        }
         Direction::Ingress => Ok(Origin::Peer { by_node: false }),
     }
 }

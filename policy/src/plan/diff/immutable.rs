@@ -16,6 +16,12 @@ pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanEr
             return corrupt(Kind::Profile, *index);
         }
     }
+    for number in old.services.values() {
+        let (was, is) = (old.backends.get(number), new.backends.get(number));
+        if was.zip(is).is_some_and(|(was, is)| was != is) {
+            return corrupt(Kind::Backends, *number);
+        }
+    }
     let sets: HashSet<u32> = read.iter().flat_map(|(_, profile)| profile.rules.iter().map(|rules| rules.set)).collect();
     for (key, program) in &old.rules {
         if sets.contains(&key.set) && new.rules.get(key).is_some_and(|other| other != program) {
