@@ -18,7 +18,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use common::abi::Direction;
-use common::decide::{Verdict, decide};
+use common::decide::{Decided, Verdict, decide};
 
 use maps::SEEN;
 use packet::Buffer;
@@ -26,12 +26,14 @@ use tables::Maps;
 
 /// tc ingress of the host veth: what the pod sends.
 #[classifier]
+#[inline(always)]
 pub fn from_pod(context: TcContext) -> i32 {
     run(Direction::Egress, &context)
 }
 
 /// tc egress of the host veth: what is sent to the pod.
 #[classifier]
+#[inline(always)]
 pub fn to_pod(context: TcContext) -> i32 {
     run(Direction::Ingress, &context)
 }
@@ -42,7 +44,10 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
     // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
     let seen = unsafe { &mut *seen };
-    decide(direction, &Buffer(context), &Maps, seen);
+    if let Decided::Held = decide(direction, &Buffer(context), &Maps, seen) {
+        report::passed(direction, context.len());
+        return TC_ACT_UNSPEC;
+    }
     report::report(direction, context, seen);
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,

@@ -13,8 +13,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use common::abi::{
-    Backends, Counter, DropKey, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, ServiceKey, Settings,
-    Traffic,
+    Backends, Clock, Counter, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, ServiceKey,
+    Settings, Traffic,
 };
 use common::decide::Seen;
 
@@ -22,6 +22,10 @@ use common::decide::Seen;
 #[unsafe(no_mangle)]
 pub static SETTINGS: Global<Settings> =
     Global::new(Settings { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000 });
+
+/// Fixed when the programs are loaded, as this kernel has it.
+#[unsafe(no_mangle)]
+pub static CLOCK: Global<Clock> = Global::new(Clock::new(4_000_000));
 
 /// Raised whenever an earlier allow may no longer hold.
 #[map]
@@ -83,7 +87,11 @@ pub static FLOW: LruHashMap<FlowKey, [u64; 2]> = LruHashMap::with_max_entries(26
 #[map]
 pub static FRAGMENT: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(8192, 0);
 
-/// The overflow rows (`DropKey::overflow`) exist from the start.
+/// What drops are counted in, each key in its own place (`DropKey::place`).
+#[map]
+pub static DROPS_DIRECT: PerCpuArray<DropRow> = PerCpuArray::with_max_entries(DropRow::COUNT, 0);
+
+/// The counters of the keys whose place another has taken. The overflow rows (`DropKey::overflow`) exist from the start.
 #[map]
 pub static DROPS: PerCpuHashMap<DropKey, Traffic> = PerCpuHashMap::with_max_entries(8192, 0);
 

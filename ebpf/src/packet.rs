@@ -21,28 +21,32 @@ impl Packet for Buffer<'_> {
     }
 
     #[inline(always)]
+    fn near_halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]> {
+        // SAFETY: within the packet, to which the verifier holds it. Where the kernel does not align headers, loads need
+        // not be aligned.
+        self.linear(OFFSET, N * 2).map(|start| unsafe { *(start as *const [u16; N]) })
+    }
+
+    #[inline(always)]
+    fn near<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
+        // SAFETY: as above.
+        self.linear(OFFSET, N * 4).map(|start| unsafe { *(start as *const [u32; N]) })
+    }
+
+    #[inline(always)]
     fn halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]> {
-        match self.linear(OFFSET, N * 2) {
-            // SAFETY: within the packet, to which the verifier holds it. Where the kernel does not align headers,
-            // loads need not be aligned.
-            Some(start) => Some(unsafe { *(start as *const [u16; N]) }),
-            None => {
-                let mut halves = [0; N];
-                if load(self.0, OFFSET as u32, halves.as_mut_ptr().cast(), N as u32 * 2) { Some(halves) } else { None }
-            }
-        }
+        self.near_halves::<OFFSET, N>().or_else(|| {
+            let mut halves = [0; N];
+            if load(self.0, OFFSET as u32, halves.as_mut_ptr().cast(), N as u32 * 2) { Some(halves) } else { None }
+        })
     }
 
     #[inline(always)]
     fn words<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
-        match self.linear(OFFSET, N * 4) {
-            // SAFETY: as above.
-            Some(start) => Some(unsafe { *(start as *const [u32; N]) }),
-            None => {
-                let mut words = [0; N];
-                if load(self.0, OFFSET as u32, words.as_mut_ptr().cast(), N as u32 * 4) { Some(words) } else { None }
-            }
-        }
+        self.near::<OFFSET, N>().or_else(|| {
+            let mut words = [0; N];
+            if load(self.0, OFFSET as u32, words.as_mut_ptr().cast(), N as u32 * 4) { Some(words) } else { None }
+        })
     }
 
     #[inline(always)]

@@ -1,11 +1,19 @@
 //! What is left of a packet: counters, and an event for a drop as far as the rate limit allows.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
 use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
-use common::decide::{Outcome, Seen, Verdict};
+use common::decide::{Outcome, Seen, Tables, Verdict};
 
-use crate::maps::{BUDGET, COUNTER, DROPS, EVENTS, FORWARDED, SETTINGS};
+use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SETTINGS};
+use crate::tables::Maps;
+
+/// Counts a packet that passes.
+#[inline(always)]
+pub fn passed(direction: Direction, length: u32) {
+    add(FORWARDED.get_ptr_mut(direction as u32), length);
+}
 
 /// Counts the packet. Every drop is counted under exactly one key.
 #[inline(always)]
@@ -19,7 +27,7 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
         count(Counter::FlowsUntracked);
     }
     if let Verdict::Allow(_) = outcome.verdict {
-        add(FORWARDED.get_ptr_mut(direction as u32), length);
+        passed(direction, length);
     }
     match (outcome.verdict, outcome.audited) {
         (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, false),
@@ -33,19 +41,31 @@ fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReas
     let Outcome { source_tenant, destination_tenant, direction: whose, .. } = seen.outcome;
     let key = DropKey::new(source_tenant, destination_tenant, whose, reason, audited);
     let length = context.len();
-    match DROPS.get_ptr_mut(&key) {
-        Some(traffic) => add(Some(traffic), length),
-        None => first_drop(&key, DropKey::overflow(whose, reason, audited), length),
-    }
+    count_drop(key, DropKey::overflow(whose, reason, audited), length);
     // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
     debug!(
         context,
         "{} {}: reason {} rule {}", direction as u8, seen.outcome.endpoint, reason as u8, seen.outcome.rule
     );
-    if has_budget(seen.time) {
+    if has_budget(Maps.time()) {
         send(direction, length, seen, reason, audited);
     } else {
         count(Counter::EventsLost);
+    }
+}
+
+#[inline(always)]
+fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
+    if let Some(row) = DROPS_DIRECT.get_ptr_mut(key.place()) {
+        // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
+        let row = unsafe { &mut *row };
+        if row.take(key) {
+            return add(Some(&raw mut row.traffic), length);
+        }
+    }
+    match DROPS.get_ptr_mut(&key) {
+        Some(traffic) => add(Some(traffic), length),
+        None => first_drop(&key, overflow, length),
     }
 }
 
@@ -100,9 +120,11 @@ fn has_budget(time: u64) -> bool {
 #[inline(always)]
 fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: bool) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
-    let Seen { time, frame, datagram, outcome } = seen;
+    let Seen { frame, datagram, outcome } = seen;
+    // SAFETY: takes no argument.
+    let time = unsafe { bpf_ktime_get_coarse_ns() };
     entry.write(Event {
-        time: *time,
+        time,
         source: datagram.source,
         destination: datagram.destination,
         endpoint: outcome.endpoint,

@@ -1,6 +1,6 @@
 //! The maps as [`Tables`].
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
     Address, Backends, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow,
@@ -9,7 +9,7 @@ use common::abi::{
 use common::decide::{Addresses, Call, Called, Judgement, Question, Rules, Tables, judge_backends, judge_profile};
 
 use crate::maps::{
-    BACKENDS, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE,
+    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE,
     SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 
@@ -71,8 +71,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn time(&self) -> u64 {
-        // SAFETY: takes no argument.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        // SAFETY: takes no argument. The verifier makes a load of it.
+        CLOCK.load().nanoseconds(unsafe { bpf_jiffies64() })
     }
 
     #[inline(always)]

@@ -25,6 +25,9 @@ struct Options {
     /// Rounds of each part, of which the median counts.
     #[arg(long, default_value_t = 7)]
     rounds: u32,
+    /// Of the programs only the cases whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
     /// One round: shows that everything runs, measures nothing well.
     #[arg(long)]
     quick: bool,
@@ -52,7 +55,7 @@ fn main() -> Result<()> {
         rows.extend(compile::run(rounds)?);
     }
     if wanted(Part::Program) {
-        rows.extend(programs::run(rounds)?);
+        rows.extend(programs::run(rounds, &options.only)?);
     }
     if wanted(Part::Wire) {
         rows.extend(wire::run(rounds)?);

@@ -21,6 +21,11 @@ impl Samples {
         }
     }
 
+    /// The smallest: what something costs while nothing disturbs it.
+    pub fn least(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NAN, f64::min)
+    }
+
     /// (largest − smallest) / median, in percent.
     pub fn spread(&self) -> f64 {
         let (least, most) = self.0.iter().fold((f64::MAX, f64::MIN), |(least, most), &v| (least.min(v), most.max(v)));

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::abi::{Address, DropReason};
-use common::parse::{Datagram, Fragment, Frame, Packet as _, Role, parse, quoted};
+use common::parse::{Datagram, Fragment, Frame, Packet as _, Quoted, Role, parse, quoted};
 use proptest::prelude::*;
 use tests::frames::{self, ACK, Ends, ICMP, Ipv4, SYN, TCP, UDP};
 use tests::host::HostFrame;
@@ -147,7 +147,8 @@ fn an_icmp_error_quotes_its_flow() {
         let frame = HostFrame::new(ends.back().error(kind, &sent), 1, 0);
         let error = read(frame.bytes.clone()).unwrap();
         assert_eq!(error.role, Role::Error);
-        let inner = quoted(&frame, &error).unwrap();
+        let mut inner = Quoted::NOTHING;
+        quoted(&frame, &error, &mut inner).unwrap();
         assert_eq!((inner.source, inner.source_port), (Address::from(ends.source), 5000));
         assert_eq!((inner.destination, inner.destination_port), (Address::from(ends.destination), 53));
     }
@@ -179,7 +180,7 @@ proptest! {
             prop_assert!(datagram.end <= frame.length(), "{datagram:?}");
             prop_assert!(frame.looked_at() <= datagram.end, "read behind the IP packet: {datagram:?}");
             if matches!(datagram.role, Role::Error) {
-                let _inner = quoted(&frame, &datagram);
+                let _found = quoted(&frame, &datagram, &mut Quoted::NOTHING.clone());
             }
         }
     }

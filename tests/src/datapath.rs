@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent::kernel::{Attachment, Datapath, Maps, Options, Pins, destroy};
-use common::abi::{Endpoint, Interface, Profile, TenantId};
+use common::abi::{Address, Endpoint, Interface, Mac, Peer, Profile, TenantId};
 use policy::compile::{Desired, Tables};
 
 use crate::netns::{TestNetNs, unique};
@@ -70,14 +70,31 @@ impl TestNode {
     /// # Panics
     /// Where the maps cannot be written.
     pub fn bind(&self, maps: &mut Maps) {
+        self.bind_among(maps, BTreeMap::new());
+    }
+
+    /// The same, and of others.
+    ///
+    /// # Panics
+    /// Where the maps cannot be written.
+    pub fn bind_among(&self, maps: &mut Maps, peers: BTreeMap<Address, Peer>) {
         let ifindex = self.veth();
         let profile = Profile { tenant: TENANT, written: 1, ..Profile::default() };
-        let endpoint =
-            Endpoint { profile: 1, id: ENDPOINT, ifindex, v4: POD, mac: MAC, flags: 0, adopt_until: 0, v6: [0; 16] };
+        let endpoint = Endpoint {
+            profile: 1,
+            id: ENDPOINT,
+            ifindex,
+            v4: POD,
+            mac: Mac::new(MAC),
+            flags: 0,
+            adopt_until: 0,
+            v6: [0; 16],
+        };
         let tables = Tables {
             interfaces: BTreeMap::from([(ifindex, Interface::endpoint(ifindex, 0))]),
             endpoints: BTreeMap::from([(0, endpoint)]),
             profiles: BTreeMap::from([(1, profile)]),
+            peers,
             ..Tables::default()
         };
         maps.reconcile(&Desired { tables, ..Desired::default() }).expect("bind the pod");

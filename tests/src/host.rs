@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use common::abi::{
-    Address, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface,
-    Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
+    Address, AllowReason, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts,
+    Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
 };
-use common::decide::{Addresses, Rules, Seen, decide};
+use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length};
 use common::parse::Packet;
 use ipnet::IpNet;
 use policy::compile::Tables;
@@ -28,9 +28,20 @@ pub struct HostNode {
     pub now: Ticks,
     flows: HashMap<FlowKey, FlowEntry>,
     fragments: HashMap<FragmentKey, FragmentPorts>,
+    /// What the packet at hand found, as it found it.
+    found: RefCell<Vec<(FlowKey, FlowEntry)>>,
     /// What the packet at hand entered; it is not looked up again before the next one.
     entered: RefCell<Vec<(FlowKey, FlowEntry)>>,
     kept: RefCell<Vec<(FragmentKey, FragmentPorts)>>,
+    written_down: Option<Seen>,
+}
+
+/// What a packet did to the node: the flows that it found, as it left them, and what it entered.
+#[derive(Debug, PartialEq)]
+struct Traces {
+    flows: Vec<(FlowKey, FlowEntry)>,
+    entered: Vec<(FlowKey, FlowEntry)>,
+    kept: Vec<(FragmentKey, FragmentPorts)>,
 }
 
 impl HostNode {
@@ -39,13 +50,49 @@ impl HostNode {
         Self { tables, epoch: 1, ..Self::default() }
     }
 
-    /// Decides about a frame at a hook.
+    /// Decides about a frame at a hook, at length and by the short cut for plain packets.
+    ///
+    /// # Panics
+    /// Where the two differ.
     pub fn run(&mut self, direction: Direction, frame: &HostFrame) -> Seen {
-        let mut seen = Seen::EMPTY;
-        decide(direction, frame, self, &mut seen);
+        let mut at_length = Seen::EMPTY;
+        decide_at_length(direction, frame, self, &mut at_length);
+        let traces = self.traces();
+        self.undo();
+        let mut seen = self.written_down.unwrap_or(Seen::EMPTY);
+        match decide(direction, frame, self, &mut seen) {
+            Decided::Held => {
+                assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
+            }
+            Decided::Seen => assert_eq!(at_length, seen, "{frame:?}"),
+        }
+        assert_eq!(traces, self.traces(), "{frame:?}");
+        self.written_down = Some(seen);
+        self.found.take();
         self.flows.extend(self.entered.take());
         self.fragments.extend(self.kept.take());
-        seen
+        at_length
+    }
+
+    /// What the programs have in their map `SEEN`: the last packet that they wrote anything down about.
+    #[must_use]
+    pub const fn written_down(&self) -> Option<Seen> {
+        self.written_down
+    }
+
+    fn traces(&self) -> Traces {
+        let flows = self.found.borrow().iter().map(|(key, _)| (*key, self.flows[key].clone())).collect();
+        Traces { flows, entered: self.entered.borrow().clone(), kept: self.kept.borrow().clone() }
+    }
+
+    /// As if the packet at hand had not been.
+    fn undo(&self) {
+        for (key, before) in self.found.take() {
+            self.flows[&key].epoch.set(before.epoch.get());
+            self.flows[&key].state.set(before.state.get());
+        }
+        self.entered.take();
+        self.kept.take();
     }
 
     /// Forgets every flow and fragment.
@@ -114,7 +161,9 @@ impl common::decide::Tables for HostNode {
     }
 
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry> {
-        self.flows.get(key)
+        let entry = self.flows.get(key)?;
+        self.found.borrow_mut().push((*key, entry.clone()));
+        Some(entry)
     }
 
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
@@ -167,6 +216,14 @@ impl Packet for HostFrame {
     fn words<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
         let words = self.bytes.get(OFFSET..)?.as_chunks().0.iter().copied().map(u32::from_ne_bytes);
         words.take(N).collect::<Vec<_>>().try_into().ok()
+    }
+
+    fn near_halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]> {
+        self.halves::<OFFSET, N>()
+    }
+
+    fn near<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]> {
+        self.words::<OFFSET, N>()
     }
 
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use agent::kernel::{Attachment, Datapath, MapCapacities, Maps, Options};
 use aya::maps::{HashMap, Map, MapData};
 use common::abi::{
-    Address, AdminVerdict, DirectionRules, Endpoint, Interface, LowerVerdict, Peer, PeerKind, PortKey, PortRow,
+    Address, AdminVerdict, DirectionRules, Endpoint, Interface, LowerVerdict, Mac, Peer, PeerKind, PortKey, PortRow,
     Profile, ProgramRef, Ranked, RuleKey, TenantId,
 };
 use policy::compile::{Desired, Id, Ids, Kind, Tables};
@@ -18,7 +18,7 @@ const TENANT: TenantId = TenantId(3);
 
 fn endpoint(id: u32, ifindex: u32) -> Endpoint {
     let v6 = [0xfd, 0, 0x10, 0x02, 0x44, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
-    Endpoint { profile: 1, id, ifindex, v4: [10, 244, 0, 5], mac: [2; 6], flags: 0, adopt_until: 9, v6 }
+    Endpoint { profile: 1, id, ifindex, v4: [10, 244, 0, 5], mac: Mac::new([2; 6]), flags: 0, adopt_until: 9, v6 }
 }
 
 /// Something in every table; two interfaces share a place in `SLOT`.

@@ -6,27 +6,33 @@ use std::time::Duration;
 
 use agent::events::EventReader;
 use agent::kernel::{Attachment, Datapath, Frame};
-use common::abi::{Direction, DropReason};
+use common::abi::{Address, Direction, DropKey, DropReason, Peer, PeerKind, TenantId};
 use tests::datapath::{ENDPOINT, MAC, POD, TENANT, TestNode};
 
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
 
-/// A UDP datagram from the pod's MAC to 192.0.2.1, port 53.
-fn datagram(source: [u8; 4]) -> Vec<u8> {
+const OUTSIDE: [u8; 4] = [192, 0, 2, 1];
+
+/// A UDP datagram from the pod's MAC to port 53.
+fn datagram(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1];
     frame.extend(MAC);
     frame.extend([0x08, 0x00]);
     frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
     frame.extend(source);
-    frame.extend([192, 0, 2, 1]);
+    frame.extend(destination);
     frame.extend([0x30, 0x39, 0, 53, 0, 8, 0, 0]);
     frame
 }
 
 fn send(node: &TestNode, datapath: &mut Datapath, source: [u8; 4]) -> i32 {
+    send_to(node, datapath, source, OUTSIDE)
+}
+
+fn send_to(node: &TestNode, datapath: &mut Datapath, source: [u8; 4], destination: [u8; 4]) -> i32 {
     let ifindex = node.veth();
-    let bytes = datagram(source);
+    let bytes = datagram(source, destination);
     let frame = Frame { bytes: &bytes, ifindex, ingress_ifindex: ifindex };
     node.inside(|| datapath.test_run(Direction::Egress, &frame, 1).expect("run")).action
 }
@@ -50,8 +56,29 @@ fn a_dropped_packet_is_told_and_counted() {
     let drops = datapath.maps.drops().expect("drops");
     let [(key, traffic)] = drops.as_slice() else { panic!("one row: {drops:?}") };
     assert_eq!((key.direction(), key.reason()), (Direction::Egress, Some(DropReason::SpoofedSource)));
-    assert_eq!((key.source, key.is_audited()), (TENANT, false));
+    assert_eq!((key.source(), key.is_audited()), (TENANT, false));
     assert_eq!((traffic.packets, traffic.bytes), (1, 42));
+}
+
+#[test]
+fn drops_are_counted_apart_where_their_keys_share_a_place() {
+    let node = TestNode::new("apart");
+    let mut datapath = node.open(Attachment::Auto);
+    let key = |tenant| DropKey::new(TENANT, TenantId(tenant), Direction::Egress, DropReason::SpoofedSource, false);
+    let sharing = (0..TenantId::MAX).filter(|&tenant| key(tenant).place() == key(0).place());
+    let tenants: Vec<TenantId> = sharing.take(3).map(TenantId).collect();
+    let others = (1_u8..).zip(&tenants).map(|(number, &tenant)| ([10, 244, 1, number], tenant));
+    let others: Vec<_> = others.collect();
+    let peer =
+        |(address, tenant): &([u8; 4], TenantId)| (Address::v4(*address), Peer::new(PeerKind::Pod, 0, 0, *tenant));
+    node.bind_among(&mut datapath.maps, others.iter().map(peer).collect());
+
+    for (address, _) in others.iter().chain(&others[1..]) {
+        assert_eq!(send_to(&node, &mut datapath, OUTSIDE, *address), TC_ACT_SHOT);
+    }
+    let counted: Vec<_> =
+        datapath.maps.drops().expect("drops").iter().map(|(key, it)| (key.destination(), it.packets)).collect();
+    assert_eq!(counted, [(tenants[0], 1), (tenants[1], 2), (tenants[2], 2)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use common::abi::{Backends, Endpoint, PortRow, Profile, Ranked};
+use common::abi::{Backends, Endpoint, Mac, PortRow, Profile, Ranked};
 use policy::compile::Desired;
 use policy::plan::{Op, Plan, diff};
 
@@ -80,4 +80,4 @@ impl Maps {
 const NO_ROW: PortRow = PortRow { last: 0, admin: Ranked(0), lower: Ranked(0), admin_rule: 0, lower_rule: 0, _zero: 0 };
 
 const NO_ENDPOINT: Endpoint =
-    Endpoint { profile: 0, id: 0, ifindex: 0, v4: [0; 4], mac: [0; 6], flags: 0, adopt_until: 0, v6: [0; 16] };
+    Endpoint { profile: 0, id: 0, ifindex: 0, v4: [0; 4], mac: Mac::NONE, flags: 0, adopt_until: 0, v6: [0; 16] };

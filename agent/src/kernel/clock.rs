@@ -1,11 +1,12 @@
-//! The programs' clock: `CLOCK_MONOTONIC`, coarse.
+//! The programs' clock: `CLOCK_MONOTONIC`, coarse, give or take what the timer missed while the kernel came up.
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
-use common::abi::Ticks;
+use anyhow::{Context, Result, bail};
+use common::abi::{Clock, Ticks};
 use jiff::{SignedDuration, Timestamp};
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 /// The time now in [`Ticks`].
 ///
@@ -30,8 +31,21 @@ pub(crate) fn boot_time() -> Result<Timestamp> {
     now.checked_sub(monotonic()?).context("the system time is out of range")
 }
 
+/// How this kernel counts time.
+pub(super) fn of_this_kernel() -> Result<Clock> {
+    // What a coarse clock resolves is one tick of the timer.
+    let tick = duration(clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot ask how exact the clock is")?)?;
+    match u64::try_from(tick.as_nanos()) {
+        Ok(nanoseconds @ 1..) => Ok(Clock::new(nanoseconds)),
+        _ => bail!("the kernel says that its timer ticks every {} ns", tick.as_nanos()),
+    }
+}
+
 fn monotonic() -> Result<SignedDuration> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot read the clock")?;
-    let nanoseconds = i32::try_from(now.tv_nsec()).context("cannot read the clock")?;
-    Ok(SignedDuration::new(now.tv_sec(), nanoseconds))
+    duration(clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot read the clock")?)
+}
+
+fn duration(time: TimeSpec) -> Result<SignedDuration> {
+    let nanoseconds = i32::try_from(time.tv_nsec()).context("cannot read the clock")?;
+    Ok(SignedDuration::new(time.tv_sec(), nanoseconds))
 }

@@ -1,5 +1,7 @@
 //! Counters of the programs, summed over the CPUs, and how full the maps are.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{IterableMap, MapError, MapKeys, PerCpuValues};
@@ -22,15 +24,17 @@ impl Maps {
     /// # Errors
     /// The map cannot be read.
     pub fn drops(&self) -> Result<Vec<(DropKey, Traffic)>> {
-        let mut drops = Vec::new();
+        let mut drops = BTreeMap::<_, Traffic>::new();
         for row in self.drops.iter() {
             let (key, values) = row.context("cannot read the map DROPS")?;
-            let sum = traffic(&values);
-            if sum.packets != 0 {
-                drops.push((key, sum));
-            }
+            values.iter().for_each(|traffic| *drops.entry(key).or_default() += *traffic);
         }
-        Ok(drops)
+        for row in self.drops_direct.iter() {
+            let rows = row.context("cannot read the map DROPS_DIRECT")?;
+            let taken = rows.iter().filter_map(|row| Some((row.key()?, row.traffic)));
+            taken.for_each(|(key, traffic)| *drops.entry(key).or_default() += traffic);
+        }
+        Ok(drops.into_iter().filter(|(_, traffic)| traffic.packets != 0).collect())
     }
 
     /// What passed in one direction.
@@ -123,8 +127,7 @@ fn usage<K: Pod, V>(name: &'static str, map: &impl IterableMap<K, V>, keys: MapK
 }
 
 fn traffic(values: &PerCpuValues<Traffic>) -> Traffic {
-    values.iter().fold(Traffic::default(), |sum, one| Traffic {
-        packets: sum.packets + one.packets,
-        bytes: sum.bytes + one.bytes,
-    })
+    let mut sum = Traffic::default();
+    values.iter().for_each(|one| sum += *one);
+    sum
 }

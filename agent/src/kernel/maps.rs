@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use common::abi::{Backends, DropKey, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic};
+use common::abi::{Backends, DropKey, DropRow, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic};
 
 use super::{MapCapacities, Pins, object};
 
@@ -26,6 +26,7 @@ pub struct Maps {
     pub(super) rule: HashMap<MapData, RuleKey, u64>,
     pub(super) port: Array<MapData, PortRow>,
     pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
+    pub(super) drops_direct: PerCpuArray<MapData, DropRow>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Traffic>,
     pub(super) forwarded: PerCpuArray<MapData, Traffic>,
     pub(super) counter: PerCpuArray<MapData, u64>,
@@ -68,6 +69,7 @@ impl Maps {
             rule: typed(source, "RULE")?,
             port: typed(source, "PORT")?,
             flow: typed(source, "FLOW")?,
+            drops_direct: typed(source, "DROPS_DIRECT")?,
             drops: typed(source, "DROPS")?,
             forwarded: typed(source, "FORWARDED")?,
             counter: typed(source, "COUNTER")?,

@@ -121,7 +121,9 @@ fn load(pins: &Pins, options: &Options, definitions: &[object::Definition]) -> R
     let btf = Btf::from_sys_fs().context("the kernel's own types cannot be read")?;
     let level = options.log_level as u8;
     let mut loader = EbpfLoader::new();
+    let clock = clock::of_this_kernel()?;
     loader.btf(Some(&btf)).override_global("SETTINGS", &options.settings, true);
+    loader.override_global("CLOCK", &clock, true);
     loader.override_global("AYA_LOG_LEVEL", &level, false);
     for definition in definitions {
         loader.map_max_entries(&definition.name, definition.entries());

@@ -67,7 +67,7 @@ impl Memory {
                 slot,
                 id: endpoint.id,
                 veth,
-                mac: endpoint.mac,
+                mac: endpoint.mac.octets(),
                 addresses: v4.into_iter().chain(v6).collect(),
                 pod: None,
                 since: now,

@@ -1,6 +1,6 @@
 //! Local pods: their interface, addresses and MAC (frozen at binding) and their published rules.
 
-use super::{Address, Direction, ProgramRef, TenantId, Ticks};
+use super::{Address, Direction, Mac, ProgramRef, TenantId, Ticks};
 
 /// What stands behind an interface index: one word of the `SLOT` map.
 ///
@@ -48,34 +48,34 @@ impl Interface {
 pub struct Endpoint {
     /// Index of the published [`Profile`]: the one word that a policy change flips.
     pub profile: u64,
+    pub mac: Mac,
     /// Never reused while the maps live; 0 is no endpoint.
     pub id: u32,
     /// The host side of the veth, in the node's network namespace.
     pub ifindex: u32,
     /// Network byte order; 0.0.0.0 where the pod has no IPv4 address.
     pub v4: [u8; 4],
-    pub mac: [u8; 6],
-    /// [`Endpoint::PENDING`], [`Endpoint::ROUTER`].
-    pub flags: u16,
     /// Until then a mid-stream TCP packet without an entry needs only its initiator's direction.
     pub adopt_until: Ticks,
     /// Network byte order; `::` where the pod has no IPv6 address.
     pub v6: [u8; 16],
+    /// [`Endpoint::PENDING`], [`Endpoint::ROUTER`].
+    pub flags: u64,
 }
 
-super::layout!(Endpoint, 48;
-    profile @ 0 => u64, id @ 8 => u32, ifindex @ 12 => u32, v4 @ 16 => [u8; 4], mac @ 20 => [u8; 6],
-    flags @ 26 => u16, adopt_until @ 28 => Ticks, v6 @ 32 => [u8; 16]);
+super::layout!(Endpoint, 56;
+    profile @ 0 => u64, mac @ 8 => Mac, id @ 16 => u32, ifindex @ 20 => u32, v4 @ 24 => [u8; 4],
+    adopt_until @ 28 => Ticks, v6 @ 32 => [u8; 16], flags @ 48 => u64);
 
 impl Endpoint {
     /// The pod is not known yet: only its own node may talk to it, and it only to its own node.
-    pub const PENDING: u16 = 1;
+    pub const PENDING: u64 = 1;
     /// A router pod, by an administrator's word: it speaks for addresses that are no pod's and no node's.
-    pub const ROUTER: u16 = 2;
+    pub const ROUTER: u64 = 2;
 
     #[must_use]
     #[inline(always)]
-    pub const fn is(&self, flag: u16) -> bool {
+    pub const fn is(&self, flag: u64) -> bool {
         self.flags & flag != 0
     }
 
@@ -95,7 +95,7 @@ impl Endpoint {
     #[must_use]
     #[inline(always)]
     pub const fn link_local(&self) -> Address {
-        let m = &self.mac;
+        let m = self.mac.octets();
         Address::v6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]])
     }
 }

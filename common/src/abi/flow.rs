@@ -2,19 +2,7 @@
 
 use core::cell::Cell;
 
-use super::Address;
-
-/// Time since boot in units of 2^27 ns (134 ms): 32 bits last for 18 years.
-pub type Ticks = u32;
-/// The tick that a time in nanoseconds since boot is in.
-#[must_use]
-#[inline(always)]
-pub const fn ticks(time: u64) -> Ticks {
-    (time >> 27) as Ticks
-}
-
-/// About one second in [`Ticks`] (8 × 134 ms).
-pub const SECOND: Ticks = 8;
+use super::{Address, Ticks};
 
 /// A flow as one endpoint sees it: both directions at one veth share it, no two veths do.
 ///

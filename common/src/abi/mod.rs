@@ -9,19 +9,23 @@
     allow(unsafe_code, reason = "aya's `Pod` promises that a struct is plain bytes: `layout!` proves it")
 )]
 
+mod clock;
 mod counters;
 mod endpoint;
 mod event;
 mod flow;
+mod mac;
 mod peer;
 mod reason;
 mod rules;
 mod service;
 
-pub use counters::{Counter, DropKey, Traffic};
+pub use clock::{Clock, SECOND, Ticks, ticks};
+pub use counters::{Counter, DropKey, DropRow, Traffic};
 pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings};
 pub use event::Event;
-pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, SECOND, Ticks, ticks};
+pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts};
+pub use mac::Mac;
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};

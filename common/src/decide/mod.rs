@@ -4,6 +4,7 @@
 //! (`sender`) or its receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow
 //! that still holds stands for it, judge it (`judge`).
 
+mod express;
 mod judge;
 mod receiver;
 mod sender;
@@ -16,7 +17,9 @@ pub use judge::{Judgement, Question, Rules, Said, Verdict, consult, foreign, jud
 pub use service::{Addresses, Called, Remote, judge_each};
 pub use tables::{Call, Tables, judge_backends, judge_profile};
 
-use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId};
+use express::Found;
+
+use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId, Ticks, ticks};
 use crate::parse::{Datagram, Frame, Packet, Role, parse};
 
 /// A packet's verdict, with everything that an event or a counter says about it.
@@ -41,17 +44,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    const fn of(verdict: Verdict) -> Self {
+    const fn of(direction: Direction, endpoint: u32) -> Self {
         Self {
-            verdict,
+            verdict: Verdict::Drop(DropReason::Capacity),
             rule: 0,
             audited: None,
-            endpoint: 0,
+            endpoint,
             source_tenant: TenantId::PLATFORM,
             destination_tenant: TenantId::PLATFORM,
             cut: false,
             untracked: false,
-            direction: Direction::Egress,
+            direction,
         }
     }
 }
@@ -63,8 +66,6 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Seen {
-    /// When: nanoseconds since boot. Read once, because it costs as much as a look-up.
-    pub time: u64,
     pub frame: Frame,
     pub datagram: Datagram,
     pub outcome: Outcome,
@@ -76,51 +77,93 @@ pub struct Seen {
 unsafe impl aya::Pod for Seen {}
 
 impl Seen {
-    pub const EMPTY: Self = Self {
-        time: 0,
-        frame: Frame::EMPTY,
-        datagram: Datagram::EMPTY,
-        outcome: Outcome::of(Verdict::Drop(DropReason::Capacity)),
-    };
+    pub const EMPTY: Self =
+        Self { frame: Frame::EMPTY, datagram: Datagram::EMPTY, outcome: Outcome::of(Direction::Egress, 0) };
 
     /// Forgets the packet before. The parts are cleared one by one because each is zero but for the verdict: a
     /// copy of [`Self::EMPTY`] would be read from memory.
     #[inline(always)]
-    fn clear(&mut self) {
+    fn clear(&mut self, direction: Direction, endpoint: u32) {
         self.frame = Frame::EMPTY;
         self.datagram = Datagram::EMPTY;
-        self.outcome = Outcome::of(Verdict::Drop(DropReason::Capacity));
+        self.outcome = Outcome::of(direction, endpoint);
     }
 }
 
-/// Decides about a packet at the host side of a pod's veth. `seen` is overwritten; what could not be read of the
-/// packet stays empty.
+/// What is known of a packet once it is decided about.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It passes, because it belongs to a flow that holds. Nothing was written down about it.
+    Held,
+    /// The verdict and all that was read of the packet is in the `seen`.
+    Seen,
+}
+
+/// What stays the same while one packet is judged.
+struct Context<'a, T> {
+    direction: Direction,
+    tables: &'a T,
+    endpoint: &'a Endpoint,
+    epoch: u64,
+    now: Ticks,
+}
+
+/// Decides about a packet at the host side of a pod's veth. `seen` is overwritten, or left alone where the answer is
+/// [`Decided::Held`]; what could not be read of the packet stays empty.
 #[inline(always)]
-pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
-    seen.clear();
-    seen.outcome.direction = direction;
-    seen.time = tables.time();
+pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) -> Decided {
+    let Some(context) = begin(direction, packet, tables, seen) else { return Decided::Seen };
+    match express::find(&context, packet, seen) {
+        Found::Held => return Decided::Held,
+        Found::Flow(flow) => track::judge(&context, packet, &flow, seen),
+        Found::Unusual => look_closely(&context, packet, seen),
+    }
+    Decided::Seen
+}
+
+/// The same without the short cuts that plain packets take: for tests, which hold the two against each other.
+pub fn decide_at_length<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
+    if let Some(context) = begin(direction, packet, tables, seen) {
+        look_closely(&context, packet, seen);
+    }
+}
+
+/// Finds the endpoint. `None` where it has none: that is in `seen`.
+#[inline(always)]
+fn begin<'a, P: Packet, T: Tables>(
+    direction: Direction,
+    packet: &P,
+    tables: &'a T,
+    seen: &mut Seen,
+) -> Option<Context<'a, T>> {
     // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
     let epoch = tables.epoch();
-    let endpoint = match endpoint_of(tables, packet.ifindex()) {
-        Ok(endpoint) => endpoint,
+    match endpoint_of(tables, packet.ifindex()) {
+        Ok(endpoint) => Some(Context { direction, tables, endpoint, epoch, now: ticks(tables.time()) }),
         Err(reason) => {
+            seen.clear(direction, 0);
             seen.outcome.verdict = Verdict::Drop(reason);
-            return;
+            None
         }
-    };
-    seen.outcome.endpoint = endpoint.id;
-    match examine(direction, packet, tables, endpoint, seen) {
+    }
+}
+
+/// Reads a packet of any shape, and finds out whether it may pass.
+#[inline(always)]
+fn look_closely<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) {
+    seen.clear(context.direction, context.endpoint.id);
+    match examine(context, packet, seen) {
         Ok(Step::Done(reason)) => seen.outcome.verdict = Verdict::Allow(reason),
-        Ok(Step::Track) => track::track(direction, packet, tables, endpoint, epoch, seen),
+        Ok(Step::Track) => track::track(context, packet, seen),
         Err(reason) => {
             seen.outcome.verdict = Verdict::Drop(reason);
-            let remote = match direction {
+            let remote = match context.direction {
                 Direction::Egress => &seen.datagram.destination,
                 Direction::Ingress => &seen.datagram.source,
             };
-            let peer = tables.peer(remote).unwrap_or(Peer::EXTERNAL);
-            name_tenants(direction, tables, endpoint, peer, &mut seen.outcome);
+            let peer = context.tables.peer(remote).unwrap_or(Peer::EXTERNAL);
+            name_tenants(context, peer, &mut seen.outcome);
         }
     }
 }
@@ -144,41 +187,35 @@ fn endpoint_of<T: Tables>(tables: &T, ifindex: u32) -> Result<&Endpoint, DropRea
 
 /// Everything that needs no policy.
 #[inline(always)]
-fn examine<P: Packet, T: Tables>(
-    direction: Direction,
-    packet: &P,
-    tables: &T,
-    endpoint: &Endpoint,
-    seen: &mut Seen,
-) -> Result<Step, DropReason> {
+fn examine<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Result<Step, DropReason> {
     let parsed = parse(packet, &mut seen.frame, &mut seen.datagram);
-    match direction {
-        Direction::Egress => sender::check_frame(&seen.frame, tables, endpoint)?,
-        Direction::Ingress => receiver::check_frame(&seen.frame, endpoint)?,
+    match context.direction {
+        Direction::Egress => sender::check_frame(&seen.frame, context.tables, context.endpoint)?,
+        Direction::Ingress => receiver::check_frame(&seen.frame, context.endpoint)?,
     }
     parsed?;
     if seen.frame.is_arp() {
         return Ok(Step::Done(AllowReason::Neighbour));
     }
     if matches!(seen.datagram.role, Role::Neighbour) {
-        return match direction {
-            Direction::Egress => sender::check_neighbour(packet, &seen.datagram, tables, endpoint),
+        return match context.direction {
+            Direction::Egress => sender::check_neighbour(packet, &seen.datagram, context.tables, context.endpoint),
             Direction::Ingress => receiver::check_neighbour(packet, &seen.datagram),
         }
         .map(|()| Step::Done(AllowReason::Neighbour));
     }
-    match direction {
-        Direction::Egress => sender::check_datagram(&seen.datagram, tables, endpoint)?,
-        Direction::Ingress => receiver::check_datagram(packet, seen, endpoint)?,
+    match context.direction {
+        Direction::Egress => sender::check_datagram(&seen.datagram, context.tables, context.endpoint)?,
+        Direction::Ingress => receiver::check_datagram(packet, &seen.frame, &seen.datagram, context.endpoint)?,
     }
     Ok(Step::Track)
 }
 
 /// Whose packet it is, and who it is for.
 #[inline(always)]
-fn name_tenants<T: Tables>(direction: Direction, tables: &T, endpoint: &Endpoint, peer: Peer, outcome: &mut Outcome) {
-    let own = tables.profile(endpoint.profile).map_or(TenantId::PLATFORM, |profile| profile.tenant);
-    (outcome.source_tenant, outcome.destination_tenant) = match direction {
+fn name_tenants<T: Tables>(context: &Context<'_, T>, peer: Peer, outcome: &mut Outcome) {
+    let own = context.tables.profile(context.endpoint.profile).map_or(TenantId::PLATFORM, |profile| profile.tenant);
+    (outcome.source_tenant, outcome.destination_tenant) = match context.direction {
         Direction::Egress => (own, peer.tenant()),
         Direction::Ingress => (peer.tenant(), own),
     };

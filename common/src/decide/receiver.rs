@@ -1,8 +1,13 @@
 //! What is for a pod: its own addresses, and what is sent to a group.
 
-use super::Seen;
 use crate::abi::{DropReason, Endpoint};
 use crate::parse::{Datagram, Fragment, Frame, Neighbour, Packet, claims};
+
+/// True where all of these checks pass at a glance: from anywhere but this link, to the pod's own addresses.
+#[inline(always)]
+pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) -> bool {
+    frame.destination_mac == endpoint.mac && endpoint.owns(&datagram.destination) && !datagram.source.is_link_local_v6()
+}
 
 /// The MAC address. A bridge floods frames that it cannot place: those are for somebody else.
 #[inline(always)]
@@ -10,7 +15,8 @@ pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), Drop
     if frame.ether_type == 0 {
         return Err(DropReason::Malformed);
     }
-    if frame.is_group() || frame.destination_mac.is(&endpoint.mac) { Ok(()) } else { Err(DropReason::WrongDestination) }
+    let own = frame.destination_mac == endpoint.mac;
+    if own || frame.is_group() { Ok(()) } else { Err(DropReason::WrongDestination) }
 }
 
 /// Neighbour discovery has been held to its sender at the sender's own veth.
@@ -25,13 +31,17 @@ pub(super) fn check_neighbour<P: Packet>(packet: &P, datagram: &Datagram) -> Res
 
 /// The destination address; link-local addresses are for the own node alone.
 #[inline(always)]
-pub(super) fn check_datagram<P: Packet>(packet: &P, seen: &Seen, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let datagram = &seen.datagram;
+pub(super) fn check_datagram<P: Packet>(
+    packet: &P,
+    frame: &Frame,
+    datagram: &Datagram,
+    endpoint: &Endpoint,
+) -> Result<(), DropReason> {
     let from_own_node = packet.ingress_ifindex() == 0;
     if datagram.source.is_link_local_v6() && !from_own_node {
         return Err(DropReason::SpoofedSource);
     }
-    if seen.frame.is_group() || datagram.destination.is_group() || endpoint.owns(&datagram.destination) {
+    if frame.is_group() || datagram.destination.is_group() || endpoint.owns(&datagram.destination) {
         return Ok(());
     }
     if datagram.destination == endpoint.link_local() {

@@ -18,7 +18,7 @@ pub(super) fn check_frame<T: Tables>(frame: &Frame, tables: &T, endpoint: &Endpo
     if frame.ether_type == 0 {
         return Err(DropReason::Malformed);
     }
-    if !frame.source_mac.is(&endpoint.mac) {
+    if frame.source_mac != endpoint.mac {
         return Err(DropReason::SpoofedSource);
     }
     if !frame.is_arp() {
@@ -27,7 +27,7 @@ pub(super) fn check_frame<T: Tables>(frame: &Frame, tables: &T, endpoint: &Endpo
     let arp = &frame.arp;
     let probe = arp.sender_ip == [0; 4];
     let own = probe || arp.sender_ip == endpoint.v4 || forwards_for(tables, endpoint, &Address::v4(arp.sender_ip));
-    if own && arp.sender_mac == endpoint.mac { Ok(()) } else { Err(DropReason::SpoofedSource) }
+    if own && arp.sender_mac == endpoint.mac.octets() { Ok(()) } else { Err(DropReason::SpoofedSource) }
 }
 
 /// Who a neighbour discovery packet says it is.
@@ -44,7 +44,7 @@ pub(super) fn check_neighbour<P: Packet, T: Tables>(
     }
     let mut claimed = Neighbour::NOTHING;
     claims(packet, datagram, &mut claimed)?;
-    if claimed.mac != [0; 6] && claimed.mac != endpoint.mac {
+    if claimed.mac != [0; 6] && claimed.mac != endpoint.mac.octets() {
         return Err(DropReason::SpoofedSource);
     }
     let may_claim = |address: &Address| {
@@ -67,6 +67,16 @@ fn forwards_for<T: Tables>(tables: &T, endpoint: &Endpoint, address: &Address) -
 #[inline(always)]
 fn owns(endpoint: &Endpoint, address: &Address) -> bool {
     endpoint.owns(address) || *address == endpoint.link_local()
+}
+
+/// True where all of these checks pass at a glance: own addresses, and nothing that is anything special.
+#[inline(always)]
+pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) -> bool {
+    frame.source_mac == endpoint.mac
+        && endpoint.owns(&datagram.source)
+        && !datagram.destination.is_link_local_v6()
+        && !is_dhcp_server(datagram)
+        && !is_tunnel(datagram)
 }
 
 /// The source address, and what only routers, DHCP servers and tunnels send.
@@ -96,11 +106,15 @@ fn check_source<T: Tables>(datagram: &Datagram, tables: &T, endpoint: &Endpoint)
         || (datagram.source == endpoint.link_local() && to_own_node(datagram, tables))
         || forwards_for(tables, endpoint, &datagram.source);
     let redirect = datagram.protocol == ICMP && datagram.icmp_type == ICMP_REDIRECT;
-    let dhcp = datagram.protocol == UDP
-        && ((datagram.source_port == DHCP_SERVER && datagram.source.is_v4())
-            || (datagram.source_port == DHCPV6_SERVER && !datagram.source.is_v4()));
-    let may_speak = !redirect && !dhcp || endpoint.is(Endpoint::ROUTER);
+    let may_speak = !redirect && !is_dhcp_server(datagram) || endpoint.is(Endpoint::ROUTER);
     if own && may_speak { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+#[inline(always)]
+fn is_dhcp_server(datagram: &Datagram) -> bool {
+    datagram.protocol == UDP
+        && ((datagram.source_port == DHCP_SERVER && datagram.source.is_v4())
+            || (datagram.source_port == DHCPV6_SERVER && !datagram.source.is_v4()))
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! ARP for IPv4 over Ethernet (RFC 826).
 
-use super::{Mac, Packet};
+use super::Packet;
 use crate::abi::DropReason;
 
 /// Hardware type 1, protocol 0x0800, address lengths 6 and 4.
@@ -24,7 +24,8 @@ impl Arp {
         if [hardware, protocol, lengths].map(u16::from_be) != IPV4_OVER_ETHERNET {
             return Err(DropReason::Malformed);
         }
+        let ([a, b], [c, d], [e, f]) = (a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes());
         let ([i, j], [k, l]) = (ip_high.to_ne_bytes(), ip_low.to_ne_bytes());
-        Ok(Self { sender_mac: Mac([a, b, c]).octets(), sender_ip: [i, j, k, l] })
+        Ok(Self { sender_mac: [a, b, c, d, e, f], sender_ip: [i, j, k, l] })
     }
 }

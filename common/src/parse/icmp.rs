@@ -59,13 +59,25 @@ pub struct Quoted {
     pub destination_port: u16,
 }
 
+impl Quoted {
+    pub const NOTHING: Self = Self {
+        source: Address { words: [0; 4] },
+        destination: Address { words: [0; 4] },
+        protocol: 0,
+        source_port: 0,
+        destination_port: 0,
+    };
+}
+
 /// Reads what an ICMP error quotes. `None` where it quotes too little to name a flow: a later fragment, or a
 /// packet behind extension headers.
+///
+/// Into memory of the caller's: what the programs have of it is scarce.
 #[inline(never)]
-pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram) -> Option<Quoted> {
+pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram, quoted: &mut Quoted) -> Option<()> {
     let start = datagram.transport + HEADER;
-    let (mut quoted, transport) =
-        if datagram.source.is_v4() { quoted_v4(packet, start)? } else { quoted_v6(packet, start)? };
+    let transport =
+        start + if datagram.source.is_v4() { v4(packet, start, quoted)? } else { v6(packet, start, quoted)? };
     if transport + 8 > datagram.end {
         return None;
     }
@@ -82,40 +94,33 @@ pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram) -> Option<Quoted> {
         }
         _ => {}
     }
-    Some(quoted)
+    Some(())
 }
 
+/// Reads an IPv4 header and returns its length.
 #[inline(always)]
-fn quoted_v4<P: Packet>(packet: &P, start: u32) -> Option<(Quoted, u32)> {
+fn v4<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<u32> {
     let inner: [u8; 20] = packet.load(start)?;
     let header = u32::from(inner[0] & 0xf) * 4;
     let fragment_offset = u16::from_be_bytes([inner[6], inner[7]]) & 0x1fff;
     if inner[0] >> 4 != 4 || header < 20 || fragment_offset != 0 {
         return None;
     }
-    let quoted = Quoted {
-        source: Address::v4([inner[12], inner[13], inner[14], inner[15]]),
-        destination: Address::v4([inner[16], inner[17], inner[18], inner[19]]),
-        protocol: inner[9],
-        source_port: 0,
-        destination_port: 0,
-    };
-    Some((quoted, start + header))
+    quoted.source = Address::v4([inner[12], inner[13], inner[14], inner[15]]);
+    quoted.destination = Address::v4([inner[16], inner[17], inner[18], inner[19]]);
+    quoted.protocol = inner[9];
+    Some(header)
 }
 
+/// The same for IPv6.
 #[inline(always)]
-fn quoted_v6<P: Packet>(packet: &P, start: u32) -> Option<(Quoted, u32)> {
-    let [version, ..]: [u8; 8] = packet.load(start)?;
-    let [next]: [u8; 1] = packet.load(start + 6)?;
+fn v6<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<u32> {
+    let [version, _, _, _, _, _, next, _]: [u8; 8] = packet.load(start)?;
     if version >> 4 != 6 {
         return None;
     }
-    let quoted = Quoted {
-        source: Address::v6(packet.load(start + 8)?),
-        destination: Address::v6(packet.load(start + 24)?),
-        protocol: next,
-        source_port: 0,
-        destination_port: 0,
-    };
-    Some((quoted, start + ipv6::HEADER))
+    quoted.source = Address::v6(packet.load(start + 8)?);
+    quoted.destination = Address::v6(packet.load(start + 24)?);
+    quoted.protocol = next;
+    Some(ipv6::HEADER)
 }

@@ -12,9 +12,29 @@ const OFFSET: u16 = 0x1fff;
 
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
-    let Some([start, fragmentation, ttl_protocol, source, destination]) = packet.words::<14, 5>() else {
-        return Err(DropReason::Malformed);
-    };
+    let words = packet.words::<14, 5>().ok_or(DropReason::Malformed)?;
+    let header = read(words, packet.length(), datagram)?;
+    if matches!(datagram.fragment, Fragment::Later) {
+        return Ok(());
+    }
+    if header == MINIMUM { transport::parse_at::<P, 34>(packet, datagram) } else { transport::parse(packet, datagram) }
+}
+
+/// The packet, if it is plain ([`super::plain`]).
+#[inline(always)]
+pub(super) fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
+    let mut datagram = Datagram::EMPTY;
+    let header = read(packet.near::<14, 5>()?, packet.length(), &mut datagram).ok()?;
+    if header != MINIMUM || !matches!(datagram.fragment, Fragment::Whole) {
+        return None;
+    }
+    transport::plain_at::<P, 34>(packet, datagram)
+}
+
+/// Reads the header in a frame of this length, and returns its own.
+#[inline(always)]
+fn read(words: [u32; 5], frame: u32, datagram: &mut Datagram) -> Result<u32, DropReason> {
+    let [start, fragmentation, ttl_protocol, source, destination] = words;
     let version_ihl = byte(start, 0);
     let header = u32::from(version_ihl & 0xf) * 4;
     let total = u32::from(be16(start).1);
@@ -22,7 +42,7 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
     datagram.destination = Address::v4_word(destination);
     datagram.hop_limit = byte(ttl_protocol, 0);
     datagram.protocol = byte(ttl_protocol, 1);
-    if version_ihl >> 4 != 4 || header < MINIMUM || total < header || ETHERNET + total > packet.length() {
+    if version_ihl >> 4 != 4 || header < MINIMUM || total < header || ETHERNET + total > frame {
         return Err(DropReason::Malformed);
     }
     datagram.transport = ETHERNET + header;
@@ -30,8 +50,5 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
     let (id, fragment) = be16(fragmentation);
     datagram.fragment_id = u32::from(id);
     datagram.fragment = transport::fragment(fragment & OFFSET, fragment & MORE_FRAGMENTS != 0, datagram.protocol)?;
-    if matches!(datagram.fragment, Fragment::Later) {
-        return Ok(());
-    }
-    if header == MINIMUM { transport::parse_at::<P, 34>(packet, datagram) } else { transport::parse(packet, datagram) }
+    Ok(header)
 }

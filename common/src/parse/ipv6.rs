@@ -18,19 +18,8 @@ const SHIM6: u8 = 140;
 
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
-    let Some([start, length_next, s0, s1, s2, s3, d0, d1, d2, d3]) = packet.words::<14, 10>() else {
-        return Err(DropReason::Malformed);
-    };
-    datagram.source = Address { words: [s0, s1, s2, s3] };
-    datagram.destination = Address { words: [d0, d1, d2, d3] };
-    datagram.protocol = byte(length_next, 2);
-    datagram.hop_limit = byte(length_next, 3);
-    datagram.transport = ETHERNET + HEADER;
-    // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
-    datagram.end = ETHERNET + HEADER + u32::from(be16(length_next).0);
-    if byte(start, 0) >> 4 != 6 || datagram.end > packet.length() {
-        return Err(DropReason::Malformed);
-    }
+    let words = packet.words::<14, 10>().ok_or(DropReason::Malformed)?;
+    read(words, packet.length(), datagram)?;
     if is_extension(datagram.protocol) {
         walk(packet, datagram)?;
         if matches!(datagram.fragment, Fragment::Later) {
@@ -39,6 +28,31 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
         return transport::parse(packet, datagram);
     }
     transport::parse_at::<P, 54>(packet, datagram)
+}
+
+/// The packet, if it is plain ([`super::plain`]).
+#[inline(always)]
+pub(super) fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
+    let mut datagram = Datagram::EMPTY;
+    read(packet.near::<14, 10>()?, packet.length(), &mut datagram).ok()?;
+    transport::plain_at::<P, 54>(packet, datagram)
+}
+
+/// Reads the header in a frame of this length.
+#[inline(always)]
+fn read(words: [u32; 10], frame: u32, datagram: &mut Datagram) -> Result<(), DropReason> {
+    let [start, length_next, s0, s1, s2, s3, d0, d1, d2, d3] = words;
+    datagram.source = Address { words: [s0, s1, s2, s3] };
+    datagram.destination = Address { words: [d0, d1, d2, d3] };
+    datagram.protocol = byte(length_next, 2);
+    datagram.hop_limit = byte(length_next, 3);
+    datagram.transport = ETHERNET + HEADER;
+    // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
+    datagram.end = ETHERNET + HEADER + u32::from(be16(length_next).0);
+    if byte(start, 0) >> 4 != 6 || datagram.end > frame {
+        return Err(DropReason::Malformed);
+    }
+    Ok(())
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ mod transport;
 
 pub use arp::Arp;
 pub use datagram::{Datagram, Fragment, Role, protocol};
-pub use ethernet::{Frame, parse};
+pub use ethernet::{Frame, parse, plain};
 pub use icmp::{Quoted, quoted};
 pub use neighbour::{Neighbour, claims};
 
@@ -26,8 +26,12 @@ pub trait Packet {
     /// `N` pairs of bytes at an even offset from the start of the frame, each as it lies in memory; `None` where
     /// the frame ends before.
     fn halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]>;
-    /// The same four by four, at an offset that is 2 behind a multiple of 4, as is the IP header's.
+    /// The same four by four.
     fn words<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]>;
+    /// As [`Self::halves`], and `None` too where they do not lie in one piece with the start of the frame.
+    fn near_halves<const OFFSET: usize, const N: usize>(&self) -> Option<[u16; N]>;
+    /// As [`Self::words`], likewise.
+    fn near<const OFFSET: usize, const N: usize>(&self) -> Option<[u32; N]>;
     /// `N` bytes at any offset.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
     /// True where the kernel holds a VLAN tag beside the frame.
@@ -49,39 +53,6 @@ const fn byte(word: u32, place: usize) -> u8 {
 const fn be16(word: u32) -> (u16, u16) {
     let [a, b, c, d] = word.to_ne_bytes();
     (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-}
-
-/// A MAC address, two bytes at a time as they lie in memory: read, kept and compared in three steps and not in six.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Mac(pub [u16; 3]);
-
-impl Mac {
-    #[must_use]
-    #[inline(always)]
-    pub const fn octets(self) -> [u8; 6] {
-        let [a, b] = self.0[0].to_ne_bytes();
-        let [c, d] = self.0[1].to_ne_bytes();
-        let [e, f] = self.0[2].to_ne_bytes();
-        [a, b, c, d, e, f]
-    }
-
-    /// True for these octets.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is(self, octets: &[u8; 6]) -> bool {
-        let [a, b, c, d, e, f] = *octets;
-        self.0[0] == u16::from_ne_bytes([a, b])
-            && self.0[1] == u16::from_ne_bytes([c, d])
-            && self.0[2] == u16::from_ne_bytes([e, f])
-    }
-
-    /// The address of a group of receivers, or of all.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is_group(self) -> bool {
-        self.0[0] & u16::from_be(0x100) != 0
-    }
 }
 
 /// Length of the Ethernet header.

@@ -43,6 +43,18 @@ pub(super) fn parse_at<P: Packet, const OFFSET: usize>(packet: &P, datagram: &mu
     read(&header.ok_or(DropReason::Malformed)?, datagram)
 }
 
+/// The datagram with its transport header, if that is TCP's or UDP's.
+#[inline(always)]
+pub(super) fn plain_at<P: Packet, const OFFSET: usize>(packet: &P, mut datagram: Datagram) -> Option<Datagram> {
+    let header = match datagram.protocol {
+        protocol::TCP => packet.near::<OFFSET, 5>()?,
+        protocol::UDP => packet.near::<OFFSET, 2>().map(|[a, b]| [a, b, 0, 0, 0])?,
+        _ => return None,
+    };
+    read(&header, &mut datagram).ok()?;
+    Some(datagram)
+}
+
 /// Words of a protocol's header that are looked at.
 #[inline(always)]
 const fn words_of(protocol: u8) -> usize {

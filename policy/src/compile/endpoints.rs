@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use common::abi::{DirectionRules, Endpoint, Interface, Profile, TenantId};
+use common::abi::{DirectionRules, Endpoint, Interface, Mac, Profile, TenantId};
 
 use super::ids::Digest;
 use super::numbering::Numbering;
@@ -52,7 +52,7 @@ impl Endpoints<'_> {
             id: binding.id,
             ifindex: binding.ifindex,
             v4: [0; 4],
-            mac: binding.mac,
+            mac: Mac::new(binding.mac),
             flags: self.flags(subject),
             adopt_until: binding.adopt_until,
             v6: [0; 16],
@@ -66,7 +66,7 @@ impl Endpoints<'_> {
         record
     }
 
-    fn flags(&self, subject: &Subject<'_>) -> u16 {
+    fn flags(&self, subject: &Subject<'_>) -> u64 {
         let config = self.input.config;
         match &subject.pod {
             None if config.unknown_endpoints == UnknownEndpoints::Drop => Endpoint::PENDING,

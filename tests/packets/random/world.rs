@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::abi::{
-    Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Peer, PeerKind, PortKey,
+    Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Mac, Peer, PeerKind, PortKey,
     PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
 };
 use policy::compile::Tables;
@@ -52,8 +52,16 @@ pub fn random(random: &mut Random, [first, second]: [u32; 2]) -> World {
 }
 
 fn link_local(mac: &[u8; 6]) -> Ipv6Addr {
-    let endpoint =
-        Endpoint { profile: 0, id: 0, ifindex: 0, v4: [0; 4], mac: *mac, flags: 0, adopt_until: 0, v6: [0; 16] };
+    let endpoint = Endpoint {
+        profile: 0,
+        id: 0,
+        ifindex: 0,
+        v4: [0; 4],
+        mac: Mac::new(*mac),
+        flags: 0,
+        adopt_until: 0,
+        v6: [0; 16],
+    };
     endpoint.link_local().octets().into()
 }
 
@@ -70,7 +78,7 @@ fn endpoints(random: &mut Random, world: &mut World, veths: [u32; 2]) {
             id: slot + 1,
             ifindex,
             v4: world.v4[index + 1].octets(),
-            mac: world.macs[index],
+            mac: Mac::new(world.macs[index]),
             flags,
             adopt_until: if random.chance(30) { u32::MAX >> 2 } else { 0 },
             v6: world.v6[index + 1].octets(),

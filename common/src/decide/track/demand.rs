@@ -1,9 +1,9 @@
 //! Which directions must allow a packet, and who a flow that it enters was opened by (DESIGN.md §3.6).
 
-use super::{Context, opener};
+use super::opener;
 use crate::abi::{Direction, FlowKey, FlowState, Peer, PeerKind, Settings};
-use crate::decide::Tables;
 use crate::decide::timeouts::is_alive;
+use crate::decide::{Context, Tables};
 use crate::parse::{Datagram, Role};
 
 /// What must hold for a packet to pass.

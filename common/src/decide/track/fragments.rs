@@ -1,10 +1,9 @@
 //! Fragments: the later ones take their ports from the first one, which must have been allowed.
 
-use super::Context;
 use super::keys::local_index;
 use crate::abi::{Direction, FragmentKey, FragmentPorts};
-use crate::decide::Tables;
 use crate::decide::timeouts::{REASSEMBLY, is_alive};
+use crate::decide::{Context, Tables};
 use crate::parse::{Datagram, Fragment, Role, protocol};
 
 /// Gives a later fragment the ports of its first one. False where that is not known.

@@ -1,8 +1,7 @@
 //! The flow that a packet belongs to, as its endpoint sees it.
 
-use super::Context;
 use crate::abi::{Address, Direction, Endpoint, FlowKey};
-use crate::decide::Tables;
+use crate::decide::{Context, Tables};
 use crate::parse::protocol::{ICMP, ICMPV6};
 use crate::parse::{Datagram, Packet, Quoted, quoted};
 
@@ -26,7 +25,8 @@ pub(super) fn quoted_key<P: Packet, T: Tables>(
     packet: &P,
     datagram: &Datagram,
 ) -> Option<FlowKey> {
-    let inner = quoted(packet, datagram)?;
+    let mut inner = Quoted::NOTHING;
+    quoted(packet, datagram, &mut inner)?;
     if !is_own(context, datagram.destination, &inner) {
         return None;
     }

@@ -14,64 +14,55 @@ use origin::Origin;
 use super::judge::{Judgement, Question, Verdict};
 use super::tables::peer_of;
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Call, Called, Remote, Seen, Tables, name_tenants};
+use super::{Call, Called, Context, Remote, Seen, Tables, name_tenants};
 use crate::abi::{
     AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
-    Ticks, ticks,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
-/// What stays the same while one packet is judged.
-struct Context<'a, T> {
-    direction: Direction,
-    tables: &'a T,
-    endpoint: &'a Endpoint,
-    epoch: u64,
-    now: Ticks,
-}
-
 /// Lets a packet of a flow that still holds pass, and judges every other.
 #[inline(always)]
-pub(super) fn track<P: Packet, T: Tables>(
-    direction: Direction,
-    packet: &P,
-    tables: &T,
-    endpoint: &Endpoint,
-    epoch: u64,
-    seen: &mut Seen,
-) {
-    let context = Context { direction, tables, endpoint, epoch, now: ticks(seen.time) };
-    if !fragments::recall(&context, &mut seen.datagram) {
+pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) {
+    if !fragments::recall(context, &mut seen.datagram) {
         seen.outcome.verdict = Verdict::Drop(DropReason::Fragment);
         return;
     }
-    let (key, known) = flow_of(&context, packet, &mut seen.datagram);
-    if let Some((entry, state)) = known {
-        let holds = entry.epoch.get() == epoch && !state.is(FlowState::TOMBSTONE);
-        if holds {
-            refresh(&context, entry, state, &seen.datagram);
-            fragments::remember(&context, &seen.datagram);
-            seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
-            return;
-        }
+    let flow = flow_of(context, packet, &mut seen.datagram);
+    if pass_on(context, &flow, &seen.datagram) {
+        fragments::remember(context, &seen.datagram);
+        seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
+        return;
     }
-    let remote = match direction {
-        Direction::Egress => called_at(&context, &key),
-        Direction::Ingress => Remote { peer: peer_of(tables, &key.remote), service: None },
+    judge(context, packet, &flow, seen);
+}
+
+/// Judges a packet of no flow that holds.
+#[inline(always)]
+pub(super) fn judge<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, flow: &Flow<'_>, seen: &mut Seen) {
+    let Flow { key, known } = flow;
+    let remote = match context.direction {
+        Direction::Egress => called_at(context, key),
+        Direction::Ingress => Remote { peer: peer_of(context.tables, &key.remote), service: None },
     };
-    name_tenants(direction, tables, endpoint, remote.peer, &mut seen.outcome);
-    match origin::of(&context, packet, &key.remote, remote.peer) {
+    name_tenants(context, remote.peer, &mut seen.outcome);
+    match origin::of(context, packet, &key.remote, remote.peer) {
         Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
-            let demand = demand::of(&context, &seen.datagram, &key, known.map(|(_, state)| state), by_node);
-            let judgement = ask(&context, remote, &key, &demand, &mut seen.outcome.destination_tenant);
-            settle(&context, &key, known, &demand, judgement, seen);
+            let demand = demand::of(context, &seen.datagram, key, known.map(|(_, state)| state), by_node);
+            let judgement = ask(context, remote, key, &demand, &mut seen.outcome.destination_tenant);
+            settle(context, flow, &demand, judgement, seen);
         }
     }
     if let Verdict::Allow(_) = seen.outcome.verdict {
-        fragments::remember(&context, &seen.datagram);
+        fragments::remember(context, &seen.datagram);
     }
+}
+
+/// Where a packet belongs.
+pub(super) struct Flow<'a> {
+    key: FlowKey,
+    known: Known<'a>,
 }
 
 /// A flow's entry and its state when it was looked up.
@@ -79,24 +70,27 @@ type Known<'a> = Option<(&'a FlowEntry, FlowState)>;
 
 /// The packet's flow, if it is known. An ICMP error that quotes no known flow stands for itself.
 #[inline(always)]
-fn flow_of<'a, P: Packet, T: Tables>(
-    context: &Context<'a, T>,
-    packet: &P,
-    datagram: &mut Datagram,
-) -> (FlowKey, Known<'a>) {
+fn flow_of<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, datagram: &mut Datagram) -> Flow<'a> {
     if matches!(datagram.role, Role::Error) {
         if let Some(key) = keys::quoted_key(context, packet, datagram) {
             let known = live_flow(context, &key);
             if known.is_some() {
-                return (key, known);
+                return Flow { key, known };
             }
         }
         datagram.role = Role::Stateless;
     }
+    own_flow(context, datagram)
+}
+
+/// The flow of what is no ICMP error.
+#[inline(always)]
+pub(super) fn own_flow<'a, T: Tables>(context: &Context<'a, T>, datagram: &Datagram) -> Flow<'a> {
     let key = keys::key_of(context, datagram);
     // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
     let judged = matches!(datagram.role, Role::Opens | Role::Stateless);
-    (key, if judged { None } else { live_flow(context, &key) })
+    let known = if judged { None } else { live_flow(context, &key) };
+    Flow { key, known }
 }
 
 /// The flow's entry, unless it has expired.
@@ -107,16 +101,19 @@ fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a
     if is_alive(state.expires(), context.now) { Some((entry, state)) } else { None }
 }
 
-/// Notes a packet of a flow that holds. An ICMP error says nothing about its flow being used.
+/// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
+/// its flow being used.
 #[inline(always)]
-fn refresh<T: Tables>(context: &Context<'_, T>, entry: &FlowEntry, state: FlowState, datagram: &Datagram) {
-    if matches!(datagram.role, Role::Error) {
-        return;
+pub(super) fn pass_on<T: Tables>(context: &Context<'_, T>, flow: &Flow<'_>, datagram: &Datagram) -> bool {
+    let Some((entry, state)) = flow.known else { return false };
+    if entry.epoch.get() != context.epoch || state.is(FlowState::TOMBSTONE) {
+        return false;
     }
     let after = next(state.flags(), context.direction, datagram, context.now);
-    if worth_writing(state, after) {
+    if !matches!(datagram.role, Role::Error) && worth_writing(state, after) {
         entry.state.set(after.0);
     }
+    true
 }
 
 /// Judges every direction that must allow, the packet's own first: the first refusal is the answer. `called` becomes
@@ -223,12 +220,12 @@ fn port_of(direction: Direction, key: &FlowKey) -> PortKey {
 #[inline(always)]
 fn settle<T: Tables>(
     context: &Context<'_, T>,
-    key: &FlowKey,
-    known: Known<'_>,
+    flow: &Flow<'_>,
     demand: &Demand,
     judgement: Judgement,
     seen: &mut Seen,
 ) {
+    let Flow { key, known } = flow;
     let (datagram, outcome) = (&seen.datagram, &mut seen.outcome);
     outcome.verdict = judgement.verdict;
     outcome.rule = judgement.rule;
@@ -236,7 +233,7 @@ fn settle<T: Tables>(
     if let (Verdict::Drop(_), Some(_)) = (judgement.verdict, judgement.refused) {
         outcome.direction = Direction::Ingress;
     }
-    match (judgement.verdict, known) {
+    match (judgement.verdict, *known) {
         (Verdict::Drop(_), Some((entry, state))) => {
             outcome.verdict = Verdict::Drop(DropReason::Revoked);
             outcome.cut = !state.is(FlowState::TOMBSTONE);

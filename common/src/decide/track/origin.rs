@@ -1,8 +1,7 @@
 //! Who is at the other end of a packet that must be judged.
 
-use super::Context;
 use crate::abi::{Address, Direction, DropReason, Peer, PeerKind};
-use crate::decide::Tables;
+use crate::decide::{Context, Tables};
 use crate::parse::Packet;
 
 /// The other end of a packet.

@@ -98,6 +98,6 @@ fn taken_over(old: &Tables, new: &Tables) -> BTreeSet<u32> {
     slots.map(|(&slot, _)| slot).collect()
 }
 
-const fn with(endpoint: &Endpoint, profile: u64, flags: u16) -> Endpoint {
+const fn with(endpoint: &Endpoint, profile: u64, flags: u64) -> Endpoint {
     Endpoint { profile, flags, ..*endpoint }
 }

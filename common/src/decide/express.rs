@@ -1,0 +1,37 @@
+//! The short cut for plain packets: most packets are plain, and of a flow that holds. What is read of those stays in
+//! registers, and nobody ever writes it down. It decides nothing that the long way would not.
+
+use super::track::{Flow, own_flow, pass_on};
+use super::{Context, Outcome, Seen, Tables, receiver, sender};
+use crate::abi::Direction;
+use crate::parse::{Packet, plain};
+
+/// What a short look at a packet tells.
+pub(super) enum Found<'a> {
+    /// It belongs to a flow that holds.
+    Held,
+    /// It is to be judged. What was read of it has been written down.
+    Flow(Flow<'a>),
+    /// It is not plain, or not as it should be.
+    Unusual,
+}
+
+#[inline(always)]
+pub(super) fn find<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, seen: &mut Seen) -> Found<'a> {
+    let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
+    let passes = match context.direction {
+        Direction::Egress => sender::is_plain(&frame, &datagram, context.endpoint),
+        Direction::Ingress => receiver::is_plain(&frame, &datagram, context.endpoint),
+    };
+    if !passes {
+        return Found::Unusual;
+    }
+    let flow = own_flow(context, &datagram);
+    if pass_on(context, &flow, &datagram) {
+        return Found::Held;
+    }
+    // Read once more, which is cheaper than to keep all of it over the look-up.
+    let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
+    *seen = Seen { frame, datagram, outcome: Outcome::of(context.direction, context.endpoint.id) };
+    Found::Flow(flow)
+}
