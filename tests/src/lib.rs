@@ -19,4 +19,5 @@ pub mod random;
 pub mod scene;
 pub mod twin;
 pub mod wire;
+pub mod witness;
 pub mod yaml;

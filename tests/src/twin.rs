@@ -100,6 +100,20 @@ impl Twin {
         self.in_force(desired);
     }
 
+    /// The same without any wait, which is for packets that are under way: here there are none.
+    ///
+    /// # Panics
+    /// Where the plan cannot be made or applied.
+    pub fn load_at_once(&mut self, desired: Desired) {
+        let maps = &mut self.kernel.maps;
+        let observed = maps.observe().expect("what the kernel holds");
+        let capacities = maps.capacities().expect("the maps' capacities");
+        let mut plan = diff(&observed, &desired, &capacities).expect("a plan");
+        plan.ops.retain(|op| *op != Op::Grace);
+        maps.apply(&plan).expect("the plan applied");
+        self.in_force(desired);
+    }
+
     fn in_force(&mut self, desired: Desired) {
         self.host.tables = desired.tables;
         self.host.epoch = self.kernel.maps.observe().expect("what the kernel holds").epoch;

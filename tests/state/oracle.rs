@@ -1,6 +1,10 @@
 //! Cases of the cyclonus oracle on real packets: what arrives in a lab is what the oracle says, at the end that it says.
+//!
+//! `BULKHEAD_ORACLE=all` plays all 230 cases one after the other in one lab, which takes a quarter of an hour; otherwise
+//! it is every [`SAMPLED`]th.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use agent::lab::{Checked, Cni, Lab};
 use anyhow::{Context, Result, ensure};
@@ -24,6 +28,31 @@ const ROUTED: [(usize, &str); 7] = [
     (194, "a policy that changes"),
     (210, "denied by pod, allowed by address"),
 ];
+
+/// One case in so many, where not all are asked for.
+const SAMPLED: usize = 23;
+
+/// The lab keeps its pods, and a case's policies take the place of those of the case before.
+#[test]
+fn packets_agree_with_case_after_case_in_one_lab() -> Result<()> {
+    let cases = oracle()?;
+    let all = std::env::var("BULKHEAD_ORACLE").is_ok_and(|asked| asked == "all");
+    let chosen: Vec<(usize, &Case)> = cases.iter().enumerate().step_by(if all { 1 } else { SAMPLED }).collect();
+    let (tried, started) = (Tried::new("cases"), Instant::now());
+    let first = chosen.first().and_then(|(_, case)| case.steps.first()).context("a case with a step")?;
+    let mut lab = tried.up(first.manifests()?, &Tried::options(Cni::Ptp));
+    let mut packets = 0;
+    for (number, case) in &chosen {
+        for (step, state) in case.steps.iter().enumerate() {
+            lab.replace(state.manifests()?)?;
+            packets += compare(&lab, state).with_context(|| format!("case {number}, step {step}"))?;
+        }
+    }
+    lab.remove()?;
+    let played = chosen.len();
+    println!("{played} of {} cases agree, {packets} packets in {:.0?}", cases.len(), started.elapsed());
+    Ok(())
+}
 
 #[test]
 fn packets_on_links_of_their_own_agree_with_the_oracle() -> Result<()> {

@@ -15,7 +15,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 12] = [
     Command { name: "setup", about: "find or install what the BPF target needs", run: |_| command::setup::run() },
     Command { name: "build", about: "build target/release/bulkhead", run: |_| command::build::run() },
     Command { name: "demo", about: "set up, build, and enforce the tutorial on real packets", run: command::demo::run },
@@ -33,6 +33,8 @@ const COMMANDS: [Command; 10] = [
     },
     Command { name: "image", about: "the image that a cluster runs, without Docker", run: command::image::run },
     Command { name: "docs", about: "write docs/reference.md", run: |_| command::docs::run() },
+    Command { name: "mutants", about: "whether the tests notice mistakes in the compiler", run: command::mutants::run },
+    Command { name: "fuzz", about: "arbitrary manifests or packets: fuzz TARGET --seconds N", run: command::fuzz::run },
     Command { name: "kernels", about: "load the programs on other kernels in qemu", run: command::kernels::run },
 ];
 

@@ -81,6 +81,14 @@ impl Lab {
         self.change(manifests)
     }
 
+    /// Makes these objects the lab's, and takes out all others.
+    ///
+    /// # Errors
+    /// As [`Lab::apply`].
+    pub fn replace(&mut self, manifests: Manifests) -> Result<()> {
+        self.change(manifests)
+    }
+
     fn change(&mut self, manifests: Manifests) -> Result<()> {
         let old = self.world()?;
         let target = Target::of(&self.name, manifests, &self.settings, &self.state)?;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use common::abi::{AllowReason, Direction, DropReason};
 use common::decide::Verdict;
 use policy::compile::Desired;
-use tests::random::Random;
+use tests::random::{self, Random};
 use tests::twin::Twin;
 
 /// Packets through one set of tables.

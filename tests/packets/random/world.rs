@@ -6,9 +6,10 @@ use common::abi::{
     Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Mac, Peer, PeerKind, PortKey,
     PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
 };
+use common::parse::protocol;
 use policy::compile::Tables;
-use tests::frames::{SCTP, TCP, UDP};
-use tests::random::Random;
+
+use crate::random::Random;
 
 /// The tables, and what packets are made of.
 pub struct World {
@@ -136,7 +137,7 @@ fn services(random: &mut Random, world: &mut World) {
     let addresses: Vec<Address> = v4.chain(world.v6.iter().map(|address| Address::v6(address.octets()))).collect();
     for address in addresses {
         for (protocol, port) in
-            [TCP, UDP, SCTP].iter().flat_map(|protocol| world.ports.iter().map(move |it| (protocol, it)))
+            [protocol::TCP, protocol::UDP, protocol::SCTP].iter().flat_map(|protocol| world.ports.iter().map(move |it| (protocol, it)))
         {
             if random.chance(20) {
                 let key = ServiceKey { address, port: PortKey::new(*protocol, *port) };

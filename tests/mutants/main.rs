@@ -1,0 +1,108 @@
+//! `cargo xtask mutants`: makes the mistakes of `mutants.yaml`, one after the other, in a copy of the tree, and says which
+//! test notices each.
+#![allow(clippy::print_stdout, reason = "it is what the command is for")]
+
+mod run;
+mod tree;
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use run::Fate;
+use tree::Tree;
+
+/// A mistake.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    /// What is wrong, as a sentence.
+    name: String,
+    file: String,
+    /// Is there once in the file.
+    find: String,
+    replace: String,
+    /// Where it should be noticed: `PACKAGE TEST` each, the quickest first.
+    tests: Vec<String>,
+}
+
+/// What became of a mutant.
+struct Row<'a> {
+    mutant: &'a Mutant,
+    /// `TEST::FUNCTION`; `None` where nothing noticed.
+    caught: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match mutate(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(survivors) => {
+            println!("{survivors} mutants survived");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How many survived. `words`: only mutants with one of them in their name.
+fn mutate(words: &[String]) -> Result<usize> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests lie in the workspace")?;
+    let text = std::fs::read_to_string(root.join("tests/mutants/mutants.yaml"))?;
+    let all: Vec<Mutant> = serde_yaml_ng::from_str(&text)?;
+    let is_asked = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
+    let asked: Vec<&Mutant> = all.iter().filter(is_asked).collect();
+    let tree = Tree::copy(root)?;
+    for mutant in &asked {
+        tree.find(mutant)?;
+    }
+    unharmed(&tree, &asked)?;
+    let mut rows = Vec::new();
+    for mutant in asked {
+        let started = Instant::now();
+        let row = Row { mutant, caught: caught(&tree, mutant)? };
+        println!("{row} {:.0?}", started.elapsed());
+        rows.push(row);
+    }
+    println!("\n| mutant | file | caught by |\n|---|---|---|");
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(rows.iter().filter(|row| row.caught.is_none()).count())
+}
+
+/// What fails without a mutant notices nothing with one.
+fn unharmed(tree: &Tree, mutants: &[&Mutant]) -> Result<()> {
+    let mut tests: Vec<&String> = mutants.iter().flat_map(|mutant| &mutant.tests).collect();
+    tests.sort();
+    tests.dedup();
+    for test in tests {
+        let fate = run::test(tree, test)?;
+        ensure!(fate == Fate::Passed, "{test} without a mutant: {fate:?}");
+        println!("{test} passes without a mutant");
+    }
+    Ok(())
+}
+
+fn caught(tree: &Tree, mutant: &Mutant) -> Result<Option<String>> {
+    let _mutated = tree.mutate(mutant)?;
+    for test in &mutant.tests {
+        match run::test(tree, test)? {
+            Fate::Passed => {}
+            Fate::Failed(function) => return Ok(Some(format!("{test}: {function}"))),
+            Fate::NotBuilt(errors) => anyhow::bail!("\"{}\" does not build:\n{errors}", mutant.name),
+        }
+    }
+    Ok(None)
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mutant { name, file, .. } = self.mutant;
+        write!(f, "| {name} | {file} | {} |", self.caught.as_deref().unwrap_or("SURVIVED"))
+    }
+}
