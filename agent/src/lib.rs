@@ -1,6 +1,7 @@
 //! All of Bulkhead that does I/O, a module for each concern.
 
 pub mod cli;
+mod cni;
 pub mod config;
 pub mod discover;
 mod endpoint_ids;

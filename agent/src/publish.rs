@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use policy::compile::{Compiled, Input, compile};
+use policy::compile::{Compiled, Input, NodeView, compile, hold};
+use policy::model::Config;
 use policy::plan::{Observed, Op, Plan, PlanError, diff};
 
 use crate::kernel::{GRACE, Maps};
@@ -59,6 +60,19 @@ impl Publisher {
         Ok(published)
     }
 
+    /// Keeps what is enforced while no world is known, and gives endpoints that are new the default verdict.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn hold(&mut self, maps: &mut Maps, node: &NodeView, config: &Config) -> Result<()> {
+        let held = self.take_held(maps)?;
+        let desired = hold(&held.tables, &held.ids, node, config)?;
+        let plan = diff(&held, &desired, &maps.capacities()?)?;
+        self.held = Some(held);
+        let (change, leftovers) = plan.split();
+        self.apply(maps, &change, leftovers)
+    }
+
     /// Removes the leftovers whose grace period is over. Returns when the next one's will be.
     ///
     /// # Errors
@@ -105,10 +119,7 @@ impl Publisher {
 
     fn step(&mut self, maps: &mut Maps, input: &Input<'_>) -> Result<Published> {
         let begin = Instant::now();
-        let held = match self.held.take() {
-            Some(held) => held,
-            None => maps.observe()?,
-        };
+        let held = self.take_held(maps)?;
         let (compiled, plan) = plan(input, &held, self.compiled.as_deref(), maps)?;
         self.held = Some(held);
         let compile = begin.elapsed();
@@ -117,6 +128,10 @@ impl Publisher {
         self.apply(maps, &change, leftovers).context("the change is not enforced")?;
         self.compiled = Some(Arc::new(compiled));
         Ok(Published { operations, compile, apply: begin.elapsed() - compile })
+    }
+
+    fn take_held(&mut self, maps: &Maps) -> Result<Observed> {
+        self.held.take().map_or_else(|| maps.observe(), Ok)
     }
 
     fn apply(&mut self, maps: &mut Maps, change: &[Op], leftovers: Vec<Op>) -> Result<()> {

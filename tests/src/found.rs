@@ -92,8 +92,21 @@ impl FoundNode {
     /// Where it cannot be sent.
     #[must_use]
     pub fn reaches(&self, from: &str, to: (&str, u8), port: u16) -> bool {
+        self.arrives(&self.socket(from, 0), to, port)
+    }
+
+    /// Whether a datagram from the node itself arrives at a pod.
+    ///
+    /// # Panics
+    /// Where it cannot be sent.
+    #[must_use]
+    pub fn node_reaches(&self, to: (&str, u8), port: u16) -> bool {
+        let sender = self.ns.run(|| UdpSocket::bind("0.0.0.0:0")).expect("the node's namespace");
+        self.arrives(&sender.expect("a socket"), to, port)
+    }
+
+    fn arrives(&self, sender: &UdpSocket, to: (&str, u8), port: u16) -> bool {
         let receiver = self.socket(to.0, port);
-        let sender = self.socket(from, 0);
         let address = SocketAddr::new(IpAddr::from([10, 244, 0, to.1]), port);
         receiver.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
         sender.send_to(b"knock", address).expect("send");

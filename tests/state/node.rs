@@ -99,6 +99,9 @@ fn pods_that_run_already_are_enforced_and_keep_what_policy_allows() {
     agent.world(&format!("{WORLD}{SHUT}"));
     let status = agent.wait_for_enforced(2);
     assert_eq!(status.enforcement, Enforcement::Enforcing);
+    // The client has not asked since: only the adoption window lets this in.
+    connection.1.write_all(b"news").unwrap();
+    connection.0.read_exact(&mut [0; 4]).unwrap();
     talk(&mut connection);
     assert!(node.reaches("client", SERVER, 80));
     assert!(!node.reaches("client", SERVER, 9999));
@@ -145,6 +148,7 @@ fn what_is_enforced_outlives_the_agent_and_its_successor_takes_over() {
     assert!(!node.reaches("client", SERVER, 9999), "no world is known and it is enforced");
     assert!(node.reaches("client", SERVER, 80));
     assert!(!node.reaches("other", ("client", 11), 9999), "came while nobody was there");
+    assert!(node.node_reaches(("other", 13), 9999), "its own node may see whether it lives");
     talk(&mut connection);
     agent.world(&format!("{WORLD}{OTHER}"));
     let second = agent.wait_for_enforced(3);
@@ -152,6 +156,22 @@ fn what_is_enforced_outlives_the_agent_and_its_successor_takes_over() {
     assert_eq!(ids(&first)[..], ids(&second)[..2], "bindings are remembered");
     assert!(!node.reaches("other", SERVER, 80));
     talk(&mut connection);
+}
+
+#[test]
+fn a_world_without_this_node_cuts_nobody_off() {
+    let node = scene("stranger");
+    let agent = node.agent();
+    agent.world(&WORLD.replace("n1", "n2"));
+    let says = |status: &agent::node::Status| format!("{:?}", status.enforcement);
+    agent.wait(|status| says(status).contains("no Node is named n1: give its name with --node-name"));
+    assert_eq!(programs(&node, "veth12"), 0);
+    agent.world(WORLD);
+    agent.wait_for_enforced(2);
+    agent.world(&WORLD.replace("n1", "n2"));
+    agent.wait(|status| says(status).contains("no Node is named n1"));
+    assert!(node.reaches("client", SERVER, 80));
+    assert!(!node.reaches("client", SERVER, 9999));
 }
 
 #[test]
@@ -177,7 +197,7 @@ fn uninstalling_leaves_nothing() {
     drop(agent);
     let state = node.state().to_owned();
     for _ in 0..2 {
-        node.ns.run(|| uninstall(&node.pins, &state)).unwrap().unwrap();
+        node.ns.run(|| uninstall(&node.pins, &[&state])).unwrap().unwrap();
     }
     assert_eq!(programs(&node, "veth12"), 0);
     assert!(!node.pins.exist() && !state.exists());

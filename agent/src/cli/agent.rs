@@ -1,5 +1,6 @@
 //! `bulkhead agent`: enforces on this node until it is told to end, and leaves everything enforced.
 
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,11 +17,12 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::SettingsArgs;
+use crate::cni::announcements;
 use crate::config::Settings;
 use crate::files::RUN;
 use crate::kernel::{Attachment, Pins};
 use crate::lock::Lock;
-use crate::node::{Inputs, Node, Options, Status, Timings, uninstall};
+use crate::node::{Inputs, Node, Options, Status, Timings, folder, uninstall};
 use crate::serve::{self, Drops, MetricsAddress, SOCKET, Sources};
 use crate::watch::{Access, Cluster};
 use crate::{discover, watch};
@@ -70,7 +72,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 pub fn remove(args: &UninstallArgs) -> Result<ExitCode> {
     let lock = lock()?;
-    uninstall(&Pins::agent(), &state())?;
+    uninstall(&Pins::agent(), &[&folder(), &announcements()])?;
     lock.remove()?;
     eprintln!("nothing of Bulkhead is left on this node");
     if args.stay {
@@ -106,12 +108,12 @@ impl Ending {
 async fn work(args: Args, settings: Settings) -> Result<()> {
     let ending = Ending::new()?;
     let cluster = Cluster::new(&Access { kubeconfig: args.kubeconfig, context: None }).await?;
-    let watch = Arc::new(watch::start(&cluster, &settings.policy, Some(state().join("served.json"))));
+    let watch = Arc::new(watch::start(&cluster, &settings.policy, Some(folder().join("served.json"))));
     let inputs =
         Inputs { snapshots: watch.snapshots(), sightings: discover::watch().await?, cluster: Arc::clone(&watch) };
     let (status, seen) = channel(Arc::new(Status::new(&args.node_name)));
     let options =
-        Options { node: args.node_name, settings, attachment: Attachment::Auto, pins: Pins::agent(), state: state() };
+        Options { node: args.node_name, settings, attachment: Attachment::Auto, pins: Pins::agent(), state: folder() };
     let timings = Timings::default();
     let (config, capacities) = (Arc::new(options.settings.policy.clone()), options.settings.maps.clone());
     let pins = options.pins.clone();
@@ -125,7 +127,7 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
     tokio::spawn(serve::notify(cluster.client(), seen.clone()));
     serve::start(
         args.metrics_address.or(args.node_address),
-        &state().join(SOCKET),
+        &folder().join(SOCKET),
         Sources { status: seen, watch, timings, drops, config, pins, capacities },
     );
     info!("started");
@@ -144,16 +146,12 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
 fn start_logging(format: LogFormat) -> Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
     let builder = tracing_subscriber::fmt().with_env_filter(filter.context("RUST_LOG cannot be used")?);
-    let builder = builder.with_writer(std::io::stderr);
+    let builder = builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
-}
-
-fn state() -> PathBuf {
-    Path::new(RUN).join("node")
 }
 
 fn lock() -> Result<Lock> {

@@ -1,6 +1,7 @@
 //! The command line: what was asked for, and the exit code that answers (0 yes, 1 no, 2 an error).
 
 mod agent;
+mod cni;
 mod completion;
 mod explain;
 mod lab;
@@ -15,6 +16,7 @@ mod simulate;
 mod world;
 mod wrap;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -68,6 +70,8 @@ enum Command {
     Metrics(node::MetricsArgs),
     /// Mount what the agent needs on this node; for an init container, which may
     PrepareNode(prepare::Args),
+    /// The chained CNI plugin: a pod starts when it is enforced (called by container runtimes)
+    Cni(cni::Args),
     /// Take off this node everything that the agent put on it
     Uninstall(agent::UninstallArgs),
 }
@@ -78,10 +82,16 @@ pub fn commands() -> clap::Command {
     Cli::command()
 }
 
+/// Runtimes start a CNI plugin by the name of its type, without arguments: by that name this is one.
+fn called_as_plugin() -> bool {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|path| path.file_name().is_some_and(|name| name == crate::cni::PLUGIN))
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let Cli { command } = if called_as_plugin() { Cli { command: Command::Cni(cni::Args {}) } } else { Cli::parse() };
     let answer = match command {
         Command::Matrix(args) => matrix::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -98,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Dump(args) => node::show("/dump", &args),
         Command::Metrics(args) => node::metrics(&args),
         Command::PrepareNode(args) => prepare::run(&args),
+        Command::Cni(args) => cni::run(&args),
         Command::Uninstall(args) => agent::remove(&args),
     };
     answer.unwrap_or_else(|error| {

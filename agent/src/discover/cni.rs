@@ -26,7 +26,7 @@ pub struct CniResult {
     pub addresses: Vec<IpAddr>,
 }
 
-/// The folder of results; each file is read once.
+/// A folder of results; each file is read once.
 #[derive(Debug)]
 pub struct Results {
     folder: PathBuf,

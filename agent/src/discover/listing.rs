@@ -37,6 +37,14 @@ pub struct Veth {
     pub behind: Option<Behind>,
 }
 
+impl Listing {
+    /// What is known to be behind a veth, if its far end is still where it was.
+    fn behind(&self, ifindex: u32, far: (i32, u32)) -> Option<&Behind> {
+        let veth = self.veths.get(&ifindex).filter(|veth| !veth.addresses().is_empty())?;
+        veth.behind.as_ref().filter(|behind| (behind.netns, behind.ifindex) == far)
+    }
+}
+
 impl Veth {
     /// The addresses behind it that are no link-local ones.
     #[must_use]
@@ -78,11 +86,12 @@ impl Lister {
         Ok(Self { handle })
     }
 
-    /// Lists every veth, and what is behind those whose other end is elsewhere.
+    /// Lists every veth, and what is behind those whose other end is elsewhere. What `known` tells of a veth is not asked
+    /// again: on a node with many pods that is nearly all.
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub async fn list(&self) -> Result<Listing> {
+    pub async fn list(&self, known: &Listing) -> Result<Listing> {
         let links = self.links(None).await.context("cannot list the interfaces")?;
         let bridges: BTreeSet<u32> = links.iter().filter(|link| is(link, &InfoKind::Bridge)).map(index).collect();
         let services = links.iter().find(|link| name(link) == IPVS_DEVICE).map(index);
@@ -92,7 +101,10 @@ impl Lister {
         let mut elsewhere = BTreeMap::new();
         for link in links.iter().filter(|link| is(link, &InfoKind::Veth)) {
             let behind = match far_end(link) {
-                Some((netns, ifindex)) => self.netns(&mut elsewhere, netns).await.get(&ifindex).cloned(),
+                Some(far) => match known.behind(index(link), far) {
+                    Some(behind) => Some(behind.clone()),
+                    None => self.netns(&mut elsewhere, far.0).await.get(&far.1).cloned(),
+                },
                 None => None,
             };
             let bridge = controller(link).filter(|bridge| bridges.contains(bridge));

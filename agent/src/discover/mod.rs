@@ -10,7 +10,7 @@ mod listing;
 mod watch;
 
 pub use bind::{Bindings, Bound, Surroundings, bind};
-pub use cni::CniResult;
+pub use cni::{CniResult, Results};
 pub use finding::Finding;
 pub use listing::{Behind, Lister, Listing, Veth};
 pub use watch::{Sighting, watch};

@@ -5,7 +5,8 @@
 //! even without.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,15 @@ use tracing::warn;
 
 use super::cni::{CniResult, RESULTS, Results};
 use super::listing::{Lister, Listing};
+use crate::cni::announcements;
 
 const GROUPS: [MulticastGroup; 4] =
     [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Nsid];
 /// A veth comes with a handful of events.
 const DEBOUNCE: Duration = Duration::from_millis(2);
 const PERIOD: Duration = Duration::from_secs(30);
+/// No CNI plugin takes so long to set addresses.
+const SETTLED: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What was found at one moment.
@@ -68,9 +72,13 @@ pub async fn watch() -> Result<watch::Receiver<Arc<Sighting>>> {
 struct Eyes {
     lister: Lister,
     events: futures_util::stream::BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>,
-    results: Results,
+    /// libcni's, and those that our own plugin announces before.
+    results: [Results; 2],
     written: Option<AsyncFd<ResultsWritten>>,
     seen: BTreeMap<u32, Instant>,
+    listing: Listing,
+    /// When everything is asked again.
+    whole: Instant,
 }
 
 impl Eyes {
@@ -85,27 +93,43 @@ impl Eyes {
         Ok(Self {
             lister: Lister::open()?,
             events,
-            results: Results::new(RESULTS),
+            results: folders().map(Results::new),
             written: None,
             seen: BTreeMap::new(),
+            listing: Listing::default(),
+            whole: Instant::now(),
         })
     }
 
     async fn look(&mut self, at: Instant) -> Result<Sighting> {
-        if self.written.is_none() {
+        if self.written.as_ref().is_none_or(|written| !written.get_ref().is_whole()) {
             self.written = ResultsWritten::watch();
         }
-        let listing = self.lister.list().await?;
+        let known = self.settled();
+        let listing = self.lister.list(&known).await?;
+        self.listing = listing.clone();
         self.seen.retain(|ifindex, _| listing.veths.contains_key(ifindex));
         for (&ifindex, _) in listing.veths.iter().filter(|(_, veth)| !veth.addresses().is_empty()) {
             self.seen.entry(ifindex).or_insert(at);
         }
-        Ok(Sighting { at, seen: self.seen.clone(), listing, results: self.results.refresh() })
+        let results = self.results.iter_mut().flat_map(Results::refresh).collect();
+        Ok(Sighting { at, seen: self.seen.clone(), listing, results })
+    }
+
+    /// What need not be asked again: a binding is for life, so the addresses behind a veth matter while its pod starts.
+    fn settled(&mut self) -> Listing {
+        if self.whole <= Instant::now() {
+            self.whole = Instant::now() + PERIOD;
+            return Listing::default();
+        }
+        let mut known = std::mem::take(&mut self.listing);
+        known.veths.retain(|ifindex, _| self.seen.get(ifindex).is_some_and(|seen| seen.elapsed() > SETTLED));
+        known
     }
 
     /// Returns when there is a reason to look, and when that came.
     async fn wait(&mut self) -> Instant {
-        let Self { events, written, .. } = self;
+        let Self { events, written, whole, .. } = self;
         tokio::select! {
             event = events.next() => {
                 // The stream ends with its socket, which nobody closes.
@@ -114,7 +138,7 @@ impl Eyes {
                 }
             }
             () = next_result(written) => {}
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep_until((*whole).into()) => {}
         }
         let at = Instant::now();
         tokio::time::sleep(DEBOUNCE).await;
@@ -124,29 +148,39 @@ impl Eyes {
     }
 }
 
-/// The folder of CNI results, watched for files that were written.
-struct ResultsWritten(Inotify);
+/// Where results are written.
+fn folders() -> [PathBuf; 2] {
+    [PathBuf::from(RESULTS), announcements()]
+}
+
+/// The folders of results that are there, watched for files that were written.
+struct ResultsWritten {
+    inotify: Inotify,
+    folders: usize,
+}
 
 impl ResultsWritten {
     /// `None` where there is no such folder yet.
     #[allow(unsafe_code, reason = "tokio cannot see that a type keeps its descriptor open")]
     fn watch() -> Option<AsyncFd<Self>> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
-        inotify.add_watch(RESULTS, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO).ok()?;
+        let written = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
+        let folders = folders().iter().filter(|folder| inotify.add_watch(*folder, written).is_ok()).count();
+        if folders == 0 {
+            return None;
+        }
         // SAFETY: the descriptor is the same one for as long as this value lives, and closed with it.
-        unsafe { AsyncFd::register(Self(inotify)) }.ok()
+        unsafe { AsyncFd::register(Self { inotify, folders }) }.ok()
     }
-}
 
-impl AsFd for ResultsWritten {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    fn is_whole(&self) -> bool {
+        self.folders == folders().len()
     }
 }
 
 impl AsRawFd for ResultsWritten {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
+        self.inotify.as_fd().as_raw_fd()
     }
 }
 
@@ -154,6 +188,6 @@ impl AsRawFd for ResultsWritten {
 async fn next_result(written: &Option<AsyncFd<ResultsWritten>>) {
     let Some(written) = written else { return std::future::pending().await };
     let Ok(mut ready) = written.readable().await else { return };
-    while written.get_ref().0.read_events().is_ok_and(|events| !events.is_empty()) {}
+    while written.get_ref().inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
     ready.clear_ready();
 }

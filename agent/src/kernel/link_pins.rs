@@ -100,6 +100,21 @@ pub(super) fn list(pins: &Pins) -> Result<Vec<Pin>> {
         .collect()
 }
 
+impl Pins {
+    /// Whether both programs are pinned to an interface of this network namespace.
+    ///
+    /// # Errors
+    /// The folder of links cannot be read.
+    pub fn has_both_programs(&self, ifindex: u32) -> Result<bool> {
+        let netns = here()?;
+        let has = |direction| {
+            let place = Place { ifindex, direction };
+            place.link(self).exists() || place.marker(self, netns).exists()
+        };
+        Ok(Direction::ALL.into_iter().all(has))
+    }
+}
+
 /// The network namespace of this thread, by inode.
 pub(super) fn here() -> Result<u64> {
     Ok(fs::metadata("/proc/thread-self/ns/net").context("cannot tell the network namespace")?.ino())

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::discover::{Bindings, Bound};
-use crate::files::replace;
+use crate::files::{RUN, replace};
 
 const FILE: &str = "bindings.json";
 
@@ -27,6 +27,21 @@ pub(super) struct Memory {
     /// Where pods' addresses come from, as the last world said.
     pub ranges: Vec<IpNet>,
     pub bindings: Bindings,
+}
+
+/// Whether the agent of this node knows whose veth that is.
+///
+/// # Errors
+/// What it remembers cannot be read.
+pub fn is_bound(ifindex: u32) -> Result<bool> {
+    let memory = Folder::new(&folder()).load()?;
+    Ok(memory.and_then(|memory| memory.bindings.bound.get(&ifindex)?.pod.clone()).is_some())
+}
+
+/// Where the agent of this node remembers.
+#[must_use]
+pub fn folder() -> PathBuf {
+    Path::new(RUN).join("node")
 }
 
 impl Folder {

@@ -14,6 +14,7 @@ mod timings;
 mod uninstall;
 mod veths;
 
+pub use memory::{folder, is_bound};
 pub use run::{Cluster, Inputs, Node, Options};
 pub use status::{EndpointState, EndpointStatus, Enforced, Enforcement, PolicyCount, Publication, Status};
 pub use timings::Timings;

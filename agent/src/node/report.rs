@@ -11,18 +11,19 @@ use super::run::{Cluster, Node};
 use super::status::{EndpointState, EndpointStatus, Enforced, Enforcement, PolicyCount, Status};
 use crate::discover::Bound;
 use crate::ingest::Kind;
+use crate::watch::Snapshot;
 
 /// The API server says something about each resource every minute, if only that nothing has changed.
 const SILENCE: Duration = Duration::from_secs(150);
 
 impl Node {
     /// Publishes the status.
-    pub(super) fn tell(&self, cluster: &impl Cluster, synced: bool) {
+    pub(super) fn tell(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) {
         let enforced = self.enforced.as_deref();
         let endpoint = |(&ifindex, bound)| self.endpoint(ifindex, bound);
         self.status.send_replace(Arc::new(Status {
             node: self.options.node.clone(),
-            enforcement: self.enforcement(cluster, synced),
+            enforcement: self.enforcement(cluster, snapshot),
             endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
             findings: self.veths.findings.iter().map(ToString::to_string).collect(),
             policies: enforced.map(policies).unwrap_or_default(),
@@ -33,14 +34,21 @@ impl Node {
         }));
     }
 
-    fn enforcement(&self, cluster: &impl Cluster, synced: bool) -> Enforcement {
-        let mut missing = if synced { Vec::new() } else { cluster.missing() };
-        if synced && self.memory.ranges.is_empty() {
-            missing.push("no Node has spec.podCIDRs: set cluster.podCIDRs in the configuration".to_owned());
+    /// What keeps this node from enforcing the newest world, with the remedy.
+    fn missing(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) -> Vec<String> {
+        let node = &self.options.node;
+        let Some(Snapshot { world, .. }) = snapshot else { return cluster.missing() };
+        if !world.nodes.contains_key(node) {
+            return vec![format!("no Node is named {node}: give its name with --node-name")];
         }
-        if synced && self.enforced.is_none() {
-            missing.push("the first world is not in force yet".to_owned());
+        if world.pod_ranges(&self.options.settings.policy).is_empty() {
+            return vec!["no Node has spec.podCIDRs: set cluster.podCIDRs in the configuration".to_owned()];
         }
+        if self.enforced.is_none() { vec!["the first world is not in force yet".to_owned()] } else { Vec::new() }
+    }
+
+    fn enforcement(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) -> Enforcement {
+        let missing = self.missing(cluster, snapshot);
         if !missing.is_empty() {
             return Enforcement::AwaitingSync { missing };
         }

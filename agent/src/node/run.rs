@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use policy::compile::Input;
 use policy::model::World;
@@ -108,15 +109,17 @@ impl Node {
     fn turn<C: Cluster>(&mut self, inputs: &mut Inputs<C>) {
         let snapshot = inputs.snapshots.borrow_and_update().clone();
         let sighting = inputs.sightings.borrow_and_update().clone();
-        if self.is_news(snapshot.as_ref(), &sighting) || self.clock.is_retry_due() {
-            let enforced = self.enforce(snapshot.as_ref(), &sighting);
+        // In a world without this node no pod is here, and all that run would drop.
+        let usable = snapshot.as_ref().filter(|snapshot| snapshot.world.nodes.contains_key(&self.options.node));
+        if self.is_news(usable, &sighting) || self.clock.is_retry_due() {
+            let enforced = self.enforce(usable, &sighting);
             self.conclude(enforced);
         }
         let done = self.chores();
         if done.is_err() {
             self.conclude(done);
         }
-        self.tell(inputs.cluster.as_ref(), snapshot.is_some());
+        self.tell(inputs.cluster.as_ref(), snapshot.as_deref());
     }
 
     fn conclude(&mut self, result: Result<()>) {
@@ -141,28 +144,45 @@ impl Node {
 
     fn enforce(&mut self, snapshot: Option<&Arc<Snapshot>>, sighting: &Arc<Sighting>) -> Result<()> {
         if self.install && snapshot.is_none() {
-            self.looked = Some(Arc::clone(sighting));
             return Ok(());
         }
-        self.look(snapshot.map(|snapshot| &snapshot.world), sighting)?;
+        let ranges = self.look(snapshot.map(|snapshot| &snapshot.world), sighting)?;
         // Without a world nothing better is to be had than a veth that drops.
         let first = if snapshot.is_some() { Which::Newcomers } else { Which::All };
         let mut whole = self.veths.attach(&mut self.datapath, first);
-        if let Some(snapshot) = snapshot {
-            self.publish(snapshot, sighting)?;
-            self.swap()?;
-            whole &= self.veths.attach(&mut self.datapath, Which::All);
-            for delay in self.veths.enforced() {
-                self.timings.attach_delay.observe(delay.as_secs_f64());
-            }
+        // Numbers must not be given out again once they are in the maps.
+        self.remember(ranges)?;
+        match snapshot {
+            Some(snapshot) => whole &= self.follow(snapshot, sighting)?,
+            None => self.hold(sighting)?,
         }
         self.veths.forget(&mut self.datapath, &sighting.listing)?;
         ensure!(whole, "some veths have not got their programs: `bulkhead endpoints` says why");
         Ok(())
     }
 
-    /// Binds, and remembers it before anything else comes to rest on it.
-    fn look(&mut self, world: Option<&World>, sighting: &Arc<Sighting>) -> Result<()> {
+    /// Makes a world the one that is enforced. False where a veth has not got its programs.
+    fn follow(&mut self, snapshot: &Arc<Snapshot>, sighting: &Sighting) -> Result<bool> {
+        self.publish(snapshot, sighting)?;
+        self.swap()?;
+        let whole = self.veths.attach(&mut self.datapath, Which::All);
+        for delay in self.veths.enforced() {
+            self.timings.attach_delay.observe(delay.as_secs_f64());
+        }
+        Ok(whole)
+    }
+
+    /// Without a world: what is enforced stays, and what is new gets the default verdict.
+    fn hold(&mut self, sighting: &Sighting) -> Result<()> {
+        if self.swap_later {
+            return Ok(());
+        }
+        let node = self.veths.view(&self.options.node, sighting);
+        self.publisher.hold(&mut self.datapath.maps, &node, &self.options.settings.policy)
+    }
+
+    /// Binds what is there now, and returns the pod ranges that it went by.
+    fn look(&mut self, world: Option<&World>, sighting: &Arc<Sighting>) -> Result<Vec<IpNet>> {
         let ranges = match world {
             Some(world) => world.pod_ranges(&self.options.settings.policy),
             None => self.memory.ranges.clone(),
@@ -176,12 +196,16 @@ impl Node {
             now: Timestamp::now(),
             adopt_until: if self.looked.is_none() { adoption_end()? } else { 0 },
         });
+        self.looked = Some(Arc::clone(sighting));
+        Ok(ranges)
+    }
+
+    fn remember(&mut self, ranges: Vec<IpNet>) -> Result<()> {
         let memory = Memory { ranges, bindings: self.veths.bindings.clone() };
         if memory != self.memory {
             self.folder.save(&memory)?;
             self.memory = memory;
         }
-        self.looked = Some(Arc::clone(sighting));
         Ok(())
     }
 

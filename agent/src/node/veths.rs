@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use policy::compile::NodeView;
 use policy::model::World;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::discover::{Bindings, Finding, Listing, Sighting, Surroundings, bind};
 use crate::kernel::Datapath;
@@ -28,6 +28,8 @@ struct Progress {
     attached: bool,
     /// When it was seen, where nothing was on it then and it is not enforced yet.
     waiting: Option<Instant>,
+    /// From then to both programs on it, which is how long it was unprotected.
+    unprotected: Option<Duration>,
     delay: Option<Duration>,
     problem: Option<String>,
 }
@@ -72,7 +74,8 @@ impl Veths {
         };
         let (bindings, findings) = bind(&self.bindings, &around);
         for finding in findings.iter().filter(|finding| !self.findings.contains(finding)) {
-            info!("{finding}");
+            // A veth is foreign for a moment, between being made and being given an address.
+            debug!("{finding}");
         }
         self.findings = findings;
         for (ifindex, _) in bindings.bound.iter().filter(|(ifindex, _)| !self.bindings.bound.contains_key(ifindex)) {
@@ -112,6 +115,7 @@ impl Veths {
             }
             let attached = datapath.attach(ifindex, veth);
             progress.attached = attached.is_ok();
+            progress.unprotected = progress.waiting.map(|seen| seen.elapsed()).or(progress.unprotected);
             progress.problem = attached.err().map(|error| format!("{error:#}"));
             if let Some(problem) = &progress.problem {
                 warn!("{problem}");
@@ -134,13 +138,16 @@ impl Veths {
 
     /// Everything that is attached is in the maps now: returns how long each took that was not before.
     pub(super) fn enforced(&mut self) -> Vec<Duration> {
-        let arrived = self.progress.values_mut().filter(|progress| progress.attached);
         let mut delays = Vec::new();
-        for progress in arrived {
-            if let Some(seen) = progress.waiting.take() {
-                progress.delay = Some(seen.elapsed());
-                delays.extend(progress.delay);
-            }
+        for (ifindex, bound) in &self.bindings.bound {
+            let Some(progress) = self.progress.get_mut(ifindex).filter(|progress| progress.attached) else { continue };
+            let Some(seen) = progress.waiting.take() else { continue };
+            let delay = seen.elapsed();
+            progress.delay = Some(delay);
+            delays.push(delay);
+            let pod = bound.pod.as_ref().map_or_else(|| "a pod that is not known yet".to_owned(), ToString::to_string);
+            let unprotected_ms = progress.unprotected.unwrap_or_default().as_millis();
+            info!(veth = bound.veth, %pod, unprotected_ms, delay_ms = delay.as_millis(), "enforced");
         }
         delays
     }

@@ -8,7 +8,7 @@ use common::abi::{DirectionRules, Endpoint, Interface, Mac, Profile, TenantId};
 use super::ids::Digest;
 use super::numbering::Numbering;
 use super::subjects::Subject;
-use super::{CompileError, Input, Tables};
+use super::{Binding, CompileError, Input, Tables};
 use crate::model::{Isolation, UnknownEndpoints};
 
 /// Fills the tables of interfaces, endpoints and profiles.
@@ -33,7 +33,7 @@ impl Endpoints<'_> {
             let profile = self.profile(subject);
             let index = numbering.profile(&profile)?;
             tables.profiles.insert(index, profile);
-            let record = self.record(subject, index);
+            let record = record(binding, index, self.flags(subject));
             if tables.endpoints.insert(binding.slot, record).is_some() {
                 return Err(CompileError::SharedBinding { what: "slot", number: binding.slot });
             }
@@ -43,27 +43,6 @@ impl Endpoints<'_> {
             }
         }
         Ok(())
-    }
-
-    fn record(&self, subject: &Subject<'_>, profile: u32) -> Endpoint {
-        let binding = subject.binding;
-        let mut record = Endpoint {
-            profile: u64::from(profile),
-            id: binding.id,
-            ifindex: binding.ifindex,
-            v4: [0; 4],
-            mac: Mac::new(binding.mac),
-            flags: self.flags(subject),
-            adopt_until: binding.adopt_until,
-            v6: [0; 16],
-        };
-        for address in &binding.addresses {
-            match address {
-                IpAddr::V4(v4) => record.v4 = v4.octets(),
-                IpAddr::V6(v6) => record.v6 = v6.octets(),
-            }
-        }
-        record
     }
 
     fn flags(&self, subject: &Subject<'_>) -> u64 {
@@ -90,4 +69,25 @@ impl Endpoints<'_> {
             written: 1,
         }
     }
+}
+
+/// What the kernel holds of a binding.
+pub(super) fn record(binding: &Binding, profile: u32, flags: u64) -> Endpoint {
+    let mut record = Endpoint {
+        profile: u64::from(profile),
+        id: binding.id,
+        ifindex: binding.ifindex,
+        v4: [0; 4],
+        mac: Mac::new(binding.mac),
+        flags,
+        adopt_until: binding.adopt_until,
+        v6: [0; 16],
+    };
+    for address in &binding.addresses {
+        match address {
+            IpAddr::V4(v4) => record.v4 = v4.octets(),
+            IpAddr::V6(v6) => record.v6 = v6.octets(),
+        }
+    }
+    record
 }

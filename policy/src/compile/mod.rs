@@ -5,6 +5,7 @@ mod closed;
 mod cluster;
 mod endpoints;
 mod error;
+mod hold;
 mod identity;
 mod ids;
 mod input;
@@ -23,6 +24,7 @@ mod tables;
 use common::abi::TenantId;
 
 pub use error::CompileError;
+pub use hold::hold;
 pub use ids::{Digest, Id, Ids, Kind};
 pub use input::{Binding, Input, NodeView};
 pub use set::{Peers, PolicySet, Scope, SetPeer, SetRule, Tier};
