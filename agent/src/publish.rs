@@ -6,14 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use policy::compile::{Compiled, Input, NodeView, compile, hold};
+use policy::compile::{Compiled, Input, NodeView, hold};
 use policy::model::Config;
-use policy::plan::{Observed, Op, Plan, PlanError, diff};
+use policy::plan::{Observed, Op, PlanError, PrepareError, diff, prepare};
 
 use crate::kernel::{GRACE, Maps};
-
-/// How many damaged records one change may come upon before somebody should look.
-const REPAIRS: u32 = 64;
 
 /// Keeps the maps of a datapath as the newest world wants them. It has their content in memory, so that a change costs
 /// what it changes; [`Publisher::verify`] looks whether that is still true.
@@ -119,9 +116,17 @@ impl Publisher {
 
     fn step(&mut self, maps: &mut Maps, input: &Input<'_>) -> Result<Published> {
         let begin = Instant::now();
-        let held = self.take_held(maps)?;
-        let (compiled, plan) = plan(input, &held, self.compiled.as_deref(), maps)?;
-        self.held = Some(held);
+        let capacities = maps.capacities()?;
+        let (compiled, plan) = loop {
+            let held = self.take_held(maps)?;
+            let prepared = prepare(input, &held, self.compiled.as_deref(), &capacities);
+            self.held = Some(held);
+            match prepared {
+                // What the changes before this one left may be all that is in the way.
+                Err(PrepareError::Plan(PlanError::Full { .. })) if !self.leftovers.is_empty() => self.finish(maps)?,
+                prepared => break prepared.context("the change is not enforced")?,
+            }
+        };
         let compile = begin.elapsed();
         let (change, leftovers) = plan.split();
         let operations = change.len();
@@ -154,18 +159,4 @@ impl Publisher {
         }
         Ok(())
     }
-}
-
-/// A record that is not what its number says gets another number.
-fn plan(input: &Input<'_>, held: &Observed, previous: Option<&Compiled>, maps: &Maps) -> Result<(Compiled, Plan)> {
-    let capacities = maps.capacities()?;
-    let mut ids = held.ids.clone();
-    for _ in 0..REPAIRS {
-        let compiled = compile(input, &ids, previous)?;
-        match diff(held, &compiled.desired, &capacities) {
-            Err(PlanError::Corrupt { id }) => ids.distrust(id),
-            plan => return Ok((compiled, plan?)),
-        }
-    }
-    anyhow::bail!("more than {REPAIRS} records in the maps are not what was written there")
 }

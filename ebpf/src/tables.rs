@@ -9,8 +9,8 @@ use common::abi::{
 use common::decide::{Addresses, Call, Called, Judgement, Question, Rules, Tables, judge_backends, judge_profile};
 
 use crate::maps::{
-    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE,
-    SETTINGS, SLOT, SLOT_OVERFLOW,
+    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE,
+    SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 
 /// Entries of `SLOT` less one.

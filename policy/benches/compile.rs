@@ -6,7 +6,7 @@ mod world;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use policy::compile::{Ids, Input, compile};
+use policy::compile::{Ids, Input, compile, compile_within};
 use policy::model::Config;
 use policy::plan::{Capacities, Observed, diff};
 
@@ -21,6 +21,9 @@ const ROOM: Capacities = Capacities {
     interfaces: 1 << 10,
     ids: 1 << 22,
 };
+
+/// The maps as the programs have them.
+const DEFAULT: Capacities = Capacities { ranges: 131_072, rules: 1_048_576, ports: 262_144, ids: 1_048_576, ..ROOM };
 
 fn compile_and_diff(criterion: &mut Criterion) {
     let (cluster, node) = world::cluster(world::BUDGET);
@@ -45,6 +48,14 @@ fn hostile_tenant(criterion: &mut Criterion) {
     group.sample_size(10).bench_function("10000-policies-of-one-tenant", |bencher| {
         bencher.iter(|| compile(black_box(&input), &Ids::default(), None).expect("the tenant compiles"));
     });
+    let worlds = [("by-exclusion", world::hostile_by_exclusion()), ("among-others", world::hostile_among_others())];
+    for (name, (cluster, node)) in &worlds {
+        let input = Input { world: cluster, config: &config, node };
+        group.bench_function(format!("hostile-{name}-within-a-budget"), |bencher| {
+            let budget = DEFAULT.budget();
+            bencher.iter(|| compile_within(black_box(&input), &Ids::default(), None, &budget).expect("it compiles"));
+        });
+    }
 }
 
 criterion_group!(benches, compile_and_diff, hostile_tenant);

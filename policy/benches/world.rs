@@ -1,5 +1,6 @@
 //! A cluster of a given size for benchmarks: tenants with their namespaces, pods with labels that vary, policies
 //! that isolate and allow by label, by tenant and by address. The same numbers give the same cluster.
+#![allow(dead_code, reason = "each benchmark and test uses its own part")]
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use ipnet::IpNet;
 use policy::compile::{Binding, NodeView};
 use policy::model::{
     Block, CapsuleTenant, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
-    OwnerReference, Peer, Pod, Port, Protocol, Requirement, Rule, Selector, World,
+    OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector, World,
 };
 
 /// How large a cluster is.
@@ -62,6 +63,97 @@ pub fn hostile() -> (World, NodeView) {
         policy.egress = None;
     }
     (world, node)
+}
+
+/// The same with selectors that match all pods but one: 10,000 times 10,000 of them.
+#[must_use]
+pub fn hostile_by_exclusion() -> (World, NodeView) {
+    let (mut world, node) = hostile();
+    for (n, policy) in world.network_policies.values_mut().enumerate() {
+        let operator = Operator::NotIn(BTreeSet::from([format!("{:x}", n * 7919)]));
+        let requirements = vec![Requirement { key: "pod-template-hash".to_owned(), operator }];
+        let peers = vec![Peer::Pods { namespaces: NamespaceScope::Own, pods: Some(Selector { requirements }) }];
+        policy.ingress = Some(vec![Rule { peers, ports: Vec::new() }]);
+    }
+    (world, node)
+}
+
+/// The cluster of the budget, one tenant of which writes 5,000 policies into a namespace with a local pod: each names an
+/// ipBlock around all others, two of 10,000 labels, and of 1,000 port ranges one.
+#[must_use]
+pub fn hostile_among_others() -> (World, NodeView) {
+    let (mut world, node) = cluster(BUDGET);
+    for n in 0..5_000_u32 {
+        let [_, _, b, c] = n.to_be_bytes();
+        let hole = IpNet::new_assert(IpAddr::from([172, 16 + b % 16, c, (b / 16 * 64) & 0xc0]), 26);
+        let cidr = IpNet::new_assert(IpAddr::from([172, 16, 0, 0]), 12);
+        let labelled = |label: u32| Peer::Pods {
+            namespaces: NamespaceScope::Selected(Selector::default()),
+            pods: Some(selector(&format!("label-{label}"), "a".to_owned())),
+        };
+        let peers = vec![Peer::Block(Block { cidr, except: vec![hole] }), labelled(2 * n), labelled(2 * n + 1)];
+        let first = 1_000 + n as u16 % 1_000 * 60;
+        let rule = Rule { peers, ports: vec![Port::Range(Protocol::Tcp, first, first + 30)] };
+        let policy = NetworkPolicy {
+            namespace: "namespace-0".to_owned(),
+            name: format!("hostile-{n}"),
+            subject: Selector::default(),
+            ingress: Some(vec![rule.clone()]),
+            egress: Some(vec![rule]),
+        };
+        world.network_policies.insert((policy.namespace.clone(), policy.name.clone()), policy);
+    }
+    (world, node)
+}
+
+/// Makes one change in a cluster.
+pub type Change = fn(&mut World);
+
+/// One pod, one label, one policy, one tenant: all about the eighth namespace.
+pub const CHANGES: [(&str, Change); 7] = [
+    ("one pod more", add_pod),
+    ("one pod less", remove_pod),
+    ("one label that nobody selects on", |world| label(world, "nobody", "asks")),
+    ("one label that policies select on", |world| label(world, "tier", "web")),
+    ("one policy", |world| {
+        let policy = world.network_policies.get_mut(&("namespace-7".to_owned(), "policy-7".to_owned()));
+        policy.and_then(|policy| policy.ingress.as_mut()?.first_mut()?.ports.pop());
+    }),
+    ("one namespace to another tenant", |world| {
+        if let Some(namespace) = world.namespaces.get_mut("namespace-7") {
+            namespace.labels.insert(TENANT_LABEL.to_owned(), "tenant-3".to_owned());
+            namespace.tenant_references = vec![OwnerReference { name: "tenant-3".to_owned(), uid: "uid-3".to_owned() }];
+        }
+    }),
+    ("one tenant's isolation", |world| {
+        if let Some(tenant) = world.tenants.get_mut("tenant-7") {
+            tenant.annotations.insert("bulkhead.dev/isolation".to_owned(), "strict".to_owned());
+        }
+    }),
+];
+
+fn key(namespace: &str, name: &str) -> PodKey {
+    PodKey { namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+/// Another one like the namespace's first.
+fn add_pod(world: &mut World) {
+    if let Some(like) = world.pods.get(&key("namespace-7", "pod-7")) {
+        let pod = Pod { name: "another".to_owned(), addresses: vec![IpAddr::from([10, 99, 0, 1])], ..like.clone() };
+        world.pods.insert(pod.key(), pod);
+    }
+}
+
+/// The namespace's last.
+fn remove_pod(world: &mut World) {
+    let last = world.pods.keys().rfind(|key| key.namespace == "namespace-7" && key.name != "pod-7").cloned();
+    last.and_then(|last| world.pods.remove(&last));
+}
+
+fn label(world: &mut World, name: &str, value: &str) {
+    if let Some(pod) = world.pods.get_mut(&key("namespace-7", "pod-7")) {
+        pod.labels.insert(name.to_owned(), value.to_owned());
+    }
 }
 
 fn tenant(n: usize) -> CapsuleTenant {

@@ -3,10 +3,11 @@
 
 mod world;
 
-use common::abi::{Peer, ProgramRef};
+use common::abi::{AllowReason, Direction, DropReason, Peer, ProgramRef};
+use common::decide::Verdict;
 use policy::compile::{CompileError, Id, Ids, Kind, compile};
 use policy::model::NetworkPolicy;
-use world::{Scene, own_pods, policy, rule, tcp};
+use world::{Scene, own_pods, policy, rule, tcp, to_tcp};
 
 /// Two pods; the policy of the first one's namespace allows the second on every other port of so many.
 fn scene(ports: u16) -> Scene {
@@ -20,14 +21,23 @@ fn scene(ports: u16) -> Scene {
 }
 
 #[test]
-fn a_program_that_is_too_long_is_refused_with_the_rules_that_make_it_so() {
+fn a_program_that_is_too_long_closes_the_policies_that_make_it_so() {
     // A row for each port and one for each gap: before, between and behind.
     let most = u16::try_from((ProgramRef::MAX_ROWS - 1) / 2).unwrap();
     assert!(compile(&scene(most).input(), &Ids::default(), None).is_ok());
-    let error = compile(&scene(most + 1).input(), &Ids::default(), None).unwrap_err();
-    assert!(matches!(&error, CompileError::ProgramTooLong { limit: ProgramRef::MAX_ROWS, .. }), "{error}");
-    assert!(error.to_string().contains("x/ports"), "{error}");
-    assert!(error.to_string().ends_with("name ranges (endPort) instead of ports"), "{error}");
+    let scene = scene(most + 1);
+    let compiled = scene.compile();
+    assert_eq!(
+        compiled.excesses[0].to_string(),
+        "namespace/x (tenant red): its NetworkPolicies allow nothing (capacity), because the rules for one peer may take \
+         4096 intervals of ports and would take 4097 with them: name ranges (endPort) instead of ports"
+    );
+    let judgement = scene.judge(&compiled, "x/a", Direction::Ingress, "10.244.0.2", to_tcp(2));
+    assert_eq!(judgement.verdict, Verdict::Drop(DropReason::Capacity));
+    let said: Vec<_> = compiled.desired.provenance.rules[&judgement.rule].iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["networkpolicy/x/*"]);
+    let egress = scene.judge(&compiled, "x/a", Direction::Egress, "10.244.0.2", to_tcp(2));
+    assert_eq!(egress.verdict, Verdict::Allow(AllowReason::NoPolicy), "no policy isolates in egress");
 }
 
 #[test]

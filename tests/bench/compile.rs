@@ -1,32 +1,86 @@
-//! A full compile of a large cluster.
+//! The cluster of the budget, compiled: whole, after one change, and with a tenant that tries to stall it.
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use policy::compile::{Ids, Input, NodeView, compile_within};
+use policy::model::{Config, World};
+use policy::plan::{Capacities, Observed, Op, prepare};
 
+use crate::cluster;
 use crate::report::{Budget, Row};
 use crate::sample::Samples;
-use crate::{kernel, worlds};
 
-const PODS: u32 = 10_000;
-const POLICIES: u32 = 1000;
-const LOCAL: u32 = 110;
+/// The maps as the programs have them.
+const ROOM: Capacities = Capacities {
+    peers: 131_072,
+    ranges: 131_072,
+    rules: 1_048_576,
+    ports: 262_144,
+    profiles: 8192,
+    endpoints: 1024,
+    interfaces: 1024,
+    ids: 1_048_576,
+};
 
-/// Measures `rounds` compiles of one world.
+/// Compiles each world `rounds` times.
 ///
 /// # Errors
-/// The world does not compile.
+/// A world does not compile.
 pub fn run(rounds: u32) -> Result<Vec<Row>> {
-    let input = worlds::cluster(PODS, POLICIES, LOCAL);
-    let mut samples = Samples::default();
-    let mut rows = 0;
-    for _ in 0..rounds {
-        let started = Instant::now();
-        let compiled = kernel::compile(&input)?;
-        samples.add(started.elapsed().as_secs_f64() * 1e3);
-        rows = compiled.desired.tables.rules.len();
+    let (world, node) = cluster::cluster(cluster::BUDGET);
+    let mut rows = vec![whole(rounds, "10,000 pods, 1,000 policies, 110 local pods", &world, &node, 20.0)?];
+    rows.extend(changes(rounds, &world, &node)?);
+    for (name, (world, node)) in [
+        ("the same and 5,000 hostile policies", cluster::hostile_among_others()),
+        ("10,000 policies, each for one pod", cluster::hostile()),
+        ("10,000 policies, each for all pods but one", cluster::hostile_by_exclusion()),
+    ] {
+        rows.push(whole(rounds, name, &world, &node, 200.0)?);
     }
-    let name = format!("{PODS} pods, {POLICIES} policies, {LOCAL} local pods");
-    let row = Row::new("compile", name, samples.median(), "ms", Some(Budget::AtMost(20.0)));
-    Ok(vec![row.note(format!("{rows} rule rows, spread {:.0} %", samples.spread()))])
+    Ok(rows)
+}
+
+/// A full compile from what is held.
+fn whole(rounds: u32, name: &str, world: &World, node: &NodeView, most: f64) -> Result<Row> {
+    let config = Config::default();
+    let input = Input { world, config: &config, node };
+    let budget = ROOM.budget();
+    let mut samples = Samples::default();
+    let mut compiled = compile_within(&input, &Ids::default(), None, &budget)?;
+    for _ in 0..rounds {
+        let begin = Instant::now();
+        compiled = compile_within(&input, &compiled.desired.ids.clone(), Some(&compiled), &budget)?;
+        samples.add(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let closed = compiled.excesses.iter().map(|excess| format!(", {} closed", excess.namespace)).collect::<String>();
+    let note = format!("{} rule rows{closed}, spread {:.0} %", compiled.desired.tables.rules.len(), samples.spread());
+    Ok(Row::new("compile", name.to_owned(), samples.median(), "ms", Some(Budget::AtMost(most))).note(note))
+}
+
+/// What it takes to enforce one change: compile, comparison, and how many operations.
+fn changes(rounds: u32, world: &World, node: &NodeView) -> Result<Vec<Row>> {
+    let config = Config::default();
+    let mut observed = Observed::default();
+    let (before, plan) = prepare(&Input { world, config: &config, node }, &observed, None, &ROOM)?;
+    plan.apply_to(&mut observed);
+    let mut rows = Vec::new();
+    let nothing: (&str, cluster::Change) = ("no change", |_| {});
+    for (name, change) in std::iter::once(nothing).chain(cluster::CHANGES) {
+        let mut changed = world.clone();
+        change(&mut changed);
+        let input = Input { world: &changed, config: &config, node };
+        let mut samples = Samples::default();
+        let mut operations = 0;
+        for _ in 0..rounds {
+            let begin = Instant::now();
+            let (compiled, plan) = prepare(&input, &observed, Some(&before), &ROOM)?;
+            samples.add(begin.elapsed().as_secs_f64() * 1e3);
+            operations = plan.ops.iter().filter(|op| !matches!(op, Op::Grace | Op::RaiseEpoch { .. })).count();
+            ensure!(compiled.excesses.is_empty(), "the cluster of the budget fits");
+        }
+        let note = format!("{operations} operations, spread {:.0} %", samples.spread());
+        rows.push(Row::new("compile", name.to_owned(), samples.median(), "ms", None).note(note));
+    }
+    Ok(rows)
 }

@@ -1,6 +1,8 @@
 //! The benchmarks: what the datapath and the compiler cost, beside the budgets of DESIGN.md §10. Run them with
 //! `cargo xtask bench`.
 
+#[path = "../../policy/benches/world.rs"]
+mod cluster;
 mod compile;
 mod empty;
 mod frames;

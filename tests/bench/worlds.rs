@@ -125,46 +125,6 @@ pub fn wire(policies: u32, pods_of_wire: [Local; 2]) -> Input {
     input
 }
 
-/// A whole cluster: what the agent of one node compiles at each change.
-pub fn cluster(pods_in_all: u32, policies: u32, local: u32) -> Input {
-    const NAMESPACES: u32 = 100;
-    let mut input = input([]);
-    for number in 0..pods_in_all {
-        let namespace = format!("ns-{}", number % NAMESPACES);
-        let address = peer(Family::V4, number);
-        add_namespace(&mut input.world, &namespace, &format!("team-{}", number % NAMESPACES / 4));
-        add_pod(&mut input.world, &namespace, number, address);
-        let name = format!("pod-{number}");
-        if let Some(pod) = input.world.pods.get_mut(&PodKey { namespace: namespace.clone(), name: name.clone() }) {
-            // Ten applications a namespace; the label with the pod's own number is selected by nobody here.
-            pod.labels.insert(APP.to_owned(), format!("app-{}", number / NAMESPACES % 10));
-        }
-        if number < local {
-            let pod = Some(PodKey { namespace, name });
-            input.node.endpoints.push(binding(number, number + 100, [2, 0, 0, 0, 1, number as u8], vec![address], pod));
-        }
-    }
-    for number in 0..policies {
-        let namespace = format!("ns-{}", number % NAMESPACES);
-        let app = |shift: u32| format!("app-{}", (number / NAMESPACES + shift) % 10);
-        let peers = vec![
-            pods(Selector { requirements: vec![is(APP, &app(1))] }),
-            Peer::Pods {
-                namespaces: NamespaceScope::Selected(Selector {
-                    requirements: vec![is(TEAM, &format!("team-{}", number % 25))],
-                }),
-                pods: Some(Selector { requirements: vec![is(APP, &app(2))] }),
-            },
-        ];
-        let rules = vec![Rule { peers, ports: vec![tcp(8080), tcp(9090)] }];
-        let mut policy = policy(&format!("policy-{number}"), "", Some(rules.clone()), Some(rules));
-        policy.subject = Selector { requirements: vec![is(APP, &app(0))] };
-        policy.namespace = namespace;
-        insert(&mut input.world, policy);
-    }
-    input
-}
-
 fn input(locals: impl IntoIterator<Item = Local>) -> Input {
     let config = Config { sources: vec![TenantSource::NamespaceLabel(TEAM.to_owned())], ..Config::default() };
     let pod_cidrs =

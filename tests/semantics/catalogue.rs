@@ -13,10 +13,12 @@ use crate::scenario::Scenario;
 /// Rows of semantics.md §4; Services are not judged yet.
 const ROWS: [RangeInclusive<u32>; 3] = [1..=26, 30..=38, 40..=42];
 
+type Check = fn(&[Scenario]) -> Result<()>;
+
 pub fn trials(scenarios: &Arc<Vec<Scenario>>) -> Vec<Trial> {
-    let checks: [(&str, fn(&[Scenario]) -> Result<()>); 3] =
+    let checks: [(&str, Check); 3] =
         [("every-row-has-a-case", every_row), ("cases-are-apart", apart), ("other-tests-are-there", also)];
-    let trial = |(name, check): (&str, fn(&[Scenario]) -> Result<()>)| {
+    let trial = |(name, check): (&str, Check)| {
         let scenarios = Arc::clone(scenarios);
         Trial::test(name, move || check(&scenarios).map_err(|error| Failed::from(format!("{error:#}"))))
     };

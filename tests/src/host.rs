@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use common::abi::{
-    Address, AllowReason, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts,
-    Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
+    Address, AllowReason, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey,
+    FragmentPorts, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
 };
 use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length};
 use common::parse::Packet;

@@ -1,5 +1,5 @@
 //! Services on real veths, with the rewriting of a real node: each address that leads to a Service, called from a pod.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
+#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

@@ -4,7 +4,7 @@
 //! `BULKHEAD_LAB_WORLDS` is how many.
 #![allow(clippy::expect_used, reason = "a test says what it expects by failing")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -63,13 +63,13 @@ fn compare(lab: &Lab, cluster: &Cluster) -> Result<usize, TestCaseError> {
         let by_node = pod(&record.from).is_none();
         let egress = judged(&record.from, flow(Side::Source, record.to_ip, false));
         let ingress = judged(&record.to, flow(Side::Destination, record.from_ip, by_node));
-        agrees(checked, [("egress", egress), ("ingress", ingress)])?;
+        agrees(checked, &[("egress", egress), ("ingress", ingress)])?;
     }
     Ok(report.verdicts.len())
 }
 
 /// The sender's veth comes first.
-fn agrees(checked: &Checked, said: [(&'static str, Option<naive::Said>); 2]) -> TestCaseResult {
+fn agrees(checked: &Checked, said: &[(&'static str, Option<naive::Said>); 2]) -> TestCaseResult {
     let dropped = said.iter().find(|(_, said)| said.as_ref().is_some_and(|said| !said.allowed));
     let expected = match dropped {
         None => (Said::Allow, None, None),

@@ -58,3 +58,18 @@ fn the_same_object_twice_names_both_files() {
         format!("{at}/b.yaml: document 1: Pod default/p: is also in {at}/a.yaml: document 1, keep one of them");
     assert_eq!(errors, expected);
 }
+
+#[test]
+fn annotations_have_a_size() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("a.json");
+    let pod = |size: usize| {
+        let value = "x".repeat(size);
+        serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": {"a": value}}})
+    };
+    std::fs::write(&file, pod(262_143).to_string()).expect("a file that can be written");
+    assert!(load(&[file.clone()]).is_ok());
+    std::fs::write(&file, pod(262_144).to_string()).expect("a file that can be written");
+    let errors = load(&[file]).expect_err("one byte too many").to_string();
+    assert!(errors.ends_with("metadata.annotations: hold 262145 bytes, 262144 are possible"), "{errors}");
+}

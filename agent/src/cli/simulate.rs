@@ -22,7 +22,7 @@ pub struct Args {
     #[command(flatten)]
     world: WorldArgs,
     /// Manifests to add, as with -f; an object of the same kind, namespace and name takes the place of the old one
-    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "remove")]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     add: Vec<PathBuf>,
     /// Object to take out: KIND/NAMESPACE/NAME, or KIND/NAME for what has no namespace
     #[arg(long, value_name = "OBJECT", num_args = 1..)]
@@ -50,6 +50,9 @@ enum Output {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.add.is_empty() && args.remove.is_empty() {
+        bail!("name what would change: objects with --add, or with --remove");
+    }
     let (before, after) = load(args)?;
     let engines = (before.engine()?, after.engine_quietly()?);
     if let Some(namespace) = &args.namespace {

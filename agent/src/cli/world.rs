@@ -68,6 +68,9 @@ impl Subject {
         for finding in engine.findings() {
             eprintln!("warning: {finding}");
         }
+        for excess in engine.excesses() {
+            eprintln!("warning: {excess}");
+        }
         Ok(engine)
     }
 

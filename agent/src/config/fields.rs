@@ -14,7 +14,7 @@ pub struct Field {
 }
 
 /// Every field, in the order in which people write them.
-pub const FIELDS: [Field; 17] = [
+pub const FIELDS: [Field; 18] = [
     Field {
         path: "tenancy.mode",
         values: "`off`, `audit`, `baseline` or `strict`",

@@ -15,6 +15,17 @@ pub fn dns_label(text: &str) -> Check {
     })
 }
 
+/// RFC 1035 label: what a Service may be called.
+pub fn service_name(text: &str) -> Check {
+    let valid = text.len() <= 63 && is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase());
+    require(valid, || {
+        format!(
+            "`{text}` must be at most 63 lower-case letters, digits and `-`, with a letter first and a letter or digit at \
+             the end"
+        )
+    })
+}
+
 /// RFC 1123 subdomain.
 pub fn dns_subdomain(text: &str) -> Check {
     let valid = text.len() <= 253 && text.split('.').all(is_label);

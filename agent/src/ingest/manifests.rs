@@ -174,7 +174,8 @@ fn check_name(id: &ObjectId) -> Result<(), (&'static str, String)> {
         return Err(("metadata.name", "is required: a file has nobody to generate one".to_owned()));
     }
     let syntax = match kind {
-        Kind::Namespace | Kind::Service => check::dns_label(name),
+        Kind::Namespace => check::dns_label(name),
+        Kind::Service => check::service_name(name),
         _ => check::dns_subdomain(name),
     };
     syntax.map_err(|problem| ("metadata.name", problem))?;

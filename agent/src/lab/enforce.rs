@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use policy::compile::{Binding, Compiled, Input, NodeView, compile};
+use policy::compile::{Binding, Compiled, Input, NodeView, compile_within};
 
 use super::name::LabName;
 use super::state::State;
@@ -72,7 +72,8 @@ impl<'a> Enforcer<'a> {
     /// # Errors
     /// Numbers do not suffice, or a map cannot be read.
     pub fn compile(&self, input: &Input<'_>) -> Result<Compiled> {
-        Ok(compile(input, &self.datapath.maps.observe()?.ids, None)?)
+        let maps = &self.datapath.maps;
+        Ok(compile_within(input, &maps.observe()?.ids, None, &maps.capacities()?.budget())?)
     }
 
     /// Makes a world the one that is enforced. Returns when it is, and the world before is gone.
@@ -83,6 +84,9 @@ impl<'a> Enforcer<'a> {
         let maps = &mut self.datapath.maps;
         let mut publisher = Publisher::new(previous);
         publisher.publish(maps, input)?;
+        for excess in publisher.compiled().iter().flat_map(|compiled| &compiled.excesses) {
+            eprintln!("bulkhead: warning: {excess}");
+        }
         publisher.finish(maps)
     }
 }

@@ -21,11 +21,12 @@ impl Node {
     pub(super) fn tell(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) {
         let enforced = self.enforced.as_deref();
         let endpoint = |(&ifindex, bound)| self.endpoint(ifindex, bound);
+        let excesses = enforced.iter().flat_map(|it| &it.compiled.excesses).map(ToString::to_string);
         self.status.send_replace(Arc::new(Status {
             node: self.options.node.clone(),
             enforcement: self.enforcement(cluster, snapshot),
             endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
-            findings: self.veths.findings.iter().map(ToString::to_string).collect(),
+            findings: self.veths.findings.iter().map(ToString::to_string).chain(excesses).collect(),
             policies: enforced.map(policies).unwrap_or_default(),
             publication: self.publication.clone(),
             drift_repaired: self.drift_repaired,

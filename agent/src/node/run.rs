@@ -219,6 +219,10 @@ impl Node {
         let published = self.publisher.publish(&mut self.datapath.maps, &input)?;
         self.measure(published, is_new.then(|| snapshot.received.elapsed()));
         let compiled = self.publisher.compiled().cloned().unwrap_or_default();
+        let known = self.enforced.iter().flat_map(|enforced| &enforced.compiled.excesses).collect::<Vec<_>>();
+        for excess in compiled.excesses.iter().filter(|excess| !known.contains(excess)) {
+            warn!("{excess}");
+        }
         self.enforced = Some(Arc::new(Enforced { snapshot: Arc::clone(snapshot), node, compiled }));
         self.install = false;
         Ok(())

@@ -38,8 +38,8 @@ pub(super) fn counters(sources: &Sources) -> Result<Vec<CounterEntry>> {
     let status = sources.status();
     let entry = |(key, traffic): (DropKey, Traffic)| CounterEntry {
         direction: key.direction().name().to_owned(),
-        source_tenant: status.tenant_name(key.source).unwrap_or_default(),
-        destination_tenant: status.tenant_name(key.destination).unwrap_or_default(),
+        source_tenant: status.tenant_name(key.source()).unwrap_or_default(),
+        destination_tenant: status.tenant_name(key.destination()).unwrap_or_default(),
         reason: key.reason().map_or("unknown", |reason| reason.name()).to_owned(),
         audited: key.is_audited(),
         packets: traffic.packets,

@@ -63,5 +63,5 @@ fn add(tenants: &mut BTreeMap<String, (Mode, TenantEntry)>, tenancy: &Tenancy<'_
 
 /// The tenants at both ends of a counter, once where they are one.
 fn ends(key: DropKey, status: &Status) -> BTreeSet<String> {
-    [key.source, key.destination].into_iter().map(|tenant| status.tenant_name(tenant).unwrap_or_default()).collect()
+    [key.source(), key.destination()].into_iter().map(|tenant| status.tenant_name(tenant).unwrap_or_default()).collect()
 }

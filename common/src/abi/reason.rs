@@ -109,7 +109,8 @@ reasons! {
         UnsupportedProtocol = 14 "unsupported_protocol",
         /// To an address of a Service, whose backends are not judged alike or not known.
         ServiceUndecided = 15 "service_undecided",
-        /// A record that should be there is not.
+        /// The NetworkPolicies of the pod's namespace ask for more than this node has room for, so none of their rules is
+        /// there and nothing is allowed; or a record that should be there is not.
         Capacity = 16 "capacity",
     }
 }

@@ -117,8 +117,8 @@ super::layout!(PortRow, 24;
 pub struct Ranked(pub u32);
 
 impl Ranked {
-    /// No rule matched.
-    pub const NONE: Self = Self(u32::MAX);
+    /// No rule matched: of the last rank, and it reads as `Pass` in either half.
+    pub const NONE: Self = Self(u32::MAX - 1);
     pub const MAX_RANK: u32 = (1 << 29) - 2;
 
     #[must_use]
@@ -137,7 +137,7 @@ impl Ranked {
     pub const fn admin_verdict(self) -> AdminVerdict {
         match self.0 & 7 {
             0 => AdminVerdict::Accept,
-            2 | 7 => AdminVerdict::Pass,
+            2 | 6 => AdminVerdict::Pass,
             _ => AdminVerdict::Deny,
         }
     }
@@ -151,7 +151,8 @@ impl Ranked {
             3 => LowerVerdict::Invalid,
             4 => LowerVerdict::BaselineAccept,
             5 => LowerVerdict::BaselineDeny,
-            6 | 7 => LowerVerdict::Pass,
+            6 => LowerVerdict::Pass,
+            7 => LowerVerdict::Capacity,
             _ => LowerVerdict::DefaultDeny,
         }
     }
@@ -181,6 +182,8 @@ pub enum LowerVerdict {
     BaselineAccept = 4,
     BaselineDeny = 5,
     Pass = 6,
+    /// Rank 2: the NetworkPolicies of the pod's namespace ask for more than a node has, so none of their rules is there.
+    Capacity = 7,
 }
 
 impl LowerVerdict {

@@ -242,6 +242,7 @@ fn lower(said: &Said, question: Question, isolated: Option<DropReason>) -> Judge
         (LowerVerdict::Allow, Some(reason)) => Judgement::new(Verdict::Drop(reason), 0),
         (LowerVerdict::DefaultDeny, _) => drop(DropReason::DefaultDeny, said.lower_rule),
         (LowerVerdict::Invalid, _) => drop(DropReason::InvalidPolicy, said.lower_rule),
+        (LowerVerdict::Capacity, _) => drop(DropReason::Capacity, said.lower_rule),
         (LowerVerdict::BaselineAccept, _) => {
             Judgement::new(Verdict::Allow(AllowReason::ClusterPolicy), said.lower_rule)
         }

@@ -12,7 +12,7 @@ use super::end::{End, Party, Role};
 use super::lookup::Lookup;
 use super::port::FlowPort;
 use super::record::{Answer, DirectionRecord, Record, Said};
-use crate::compile::{Binding, CompileError, Compiled, Ids, Input, NodeView, compile};
+use crate::compile::{Binding, Budget, CompileError, Compiled, Excess, Ids, Input, NodeView, compile_within};
 use crate::model::tenants::Finding;
 use crate::model::{Config, ObjectRef, Pod, PodKey, World};
 
@@ -89,11 +89,19 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Where the compiler's numbers do not suffice.
     pub fn new(world: &'a World, config: &Config) -> Result<Self, CompileError> {
+        Self::within(world, config, &Budget::UNLIMITED)
+    }
+
+    /// The same for a node that has every pod and no more room than this.
+    ///
+    /// # Errors
+    /// Where the compiler's numbers do not suffice.
+    pub fn within(world: &'a World, config: &Config, budget: &Budget) -> Result<Self, CompileError> {
         let pods = world.pods.iter().filter(|(_, pod)| !pod.host_network);
         let slots: BTreeMap<&PodKey, u32> = pods.map(|(key, _)| key).zip(0..).collect();
         let node =
             NodeView { endpoints: slots.iter().map(|(key, slot)| bind(key, *slot)).collect(), ..NodeView::default() };
-        let compiled = compile(&Input { world, config, node: &node }, &Ids::default(), None)?;
+        let compiled = compile_within(&Input { world, config, node: &node }, &Ids::default(), None, budget)?;
         let lookup = Lookup::of(&compiled.desired.tables);
         Ok(Self { world, compiled, lookup, slots })
     }
@@ -102,6 +110,12 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.compiled.findings
+    }
+
+    /// Namespaces whose NetworkPolicies ask for too much.
+    #[must_use]
+    pub fn excesses(&self) -> &[Excess] {
+        &self.compiled.excesses
     }
 
     /// The name of the tenant that a party's pod belongs to; `None` for the platform and for what is no pod.

@@ -43,7 +43,7 @@ pub(super) fn steps(judged: &Judged<'_>) -> Vec<Step> {
         Verdict::Allow(AllowReason::OwnNode) if judged.question.direction == Direction::Ingress => {
             return vec![Step::new("own_node", Outcome::Allow, "the pod's own node reaches it, so that probes work")];
         }
-        Verdict::Drop(DropReason::Capacity) => return vec![missing()],
+        Verdict::Drop(DropReason::Capacity) if judged.judgement.rule == 0 => return vec![missing()],
         Verdict::Allow(_) | Verdict::Drop(_) => {}
     }
     let Some(said) = judged.said() else { return vec![missing()] };
@@ -155,6 +155,10 @@ impl Walk<'_> {
             LowerVerdict::Invalid => {
                 Step::new(STEP, Outcome::Drop, "a NetworkPolicy that cannot be understood selects the pod").by(rules())
             }
+            LowerVerdict::Capacity => {
+                let says = "the NetworkPolicies of the pod's namespace ask for more than a node has room for";
+                Step::new(STEP, Outcome::Drop, says).by(rules())
+            }
             LowerVerdict::BaselineAccept | LowerVerdict::BaselineDeny | LowerVerdict::Pass => {
                 Step::new(STEP, Outcome::Next, format!("no NetworkPolicy isolates the pod in {direction}"))
             }
@@ -173,6 +177,7 @@ impl Walk<'_> {
             | LowerVerdict::Allow
             | LowerVerdict::DefaultDeny
             | LowerVerdict::Invalid
+            | LowerVerdict::Capacity
             | LowerVerdict::Pass => {
                 Step::new(STEP, Outcome::Next, "no ClusterNetworkPolicy of the Baseline tier decides")
             }

@@ -50,7 +50,9 @@ struct Boundary {
 }
 
 impl<'a> Classes<'a> {
-    pub(super) fn new(blocks: &BTreeSet<&'a Block>) -> Self {
+    /// # Errors
+    /// The classes name more blocks than `most`, each as often as it is in one: so many, and counting.
+    pub(super) fn new(blocks: &BTreeSet<&'a Block>, most: usize) -> Result<Self, usize> {
         let blocks: Vec<&Block> = blocks.iter().copied().collect();
         let mut entering: HashMap<IpNet, Vec<usize>> = HashMap::new();
         let mut leaving: HashMap<IpNet, Vec<usize>> = HashMap::new();
@@ -68,6 +70,7 @@ impl<'a> Classes<'a> {
         let mut classes = Self { blocks, list: vec![Class::default()], boundaries: Vec::with_capacity(nets.len()) };
         let mut interned = HashMap::from([(Vec::new(), 0)]);
         let mut above: Vec<usize> = Vec::new();
+        let mut named = 0;
         for net in nets {
             while above.last().is_some_and(|&last| !classes.boundaries[last].net.contains(&net)) {
                 above.pop();
@@ -77,9 +80,13 @@ impl<'a> Classes<'a> {
                 parent.map_or_else(Vec::new, |parent| classes.list[classes.boundaries[parent].class].blocks.clone());
             members.extend(entering.get(&net).into_iter().flatten());
             if let Some(left) = leaving.get(&net) {
-                members.retain(|member| !left.contains(member));
+                members.retain(|member| left.binary_search(member).is_err());
             }
             members.sort_unstable();
+            named += members.len();
+            if named > most {
+                return Err(named);
+            }
             let class = *interned.entry(members).or_insert_with_key(|members| {
                 classes.list.push(Class { blocks: members.clone(), ..Class::default() });
                 classes.list.len() - 1
@@ -87,7 +94,7 @@ impl<'a> Classes<'a> {
             above.push(classes.boundaries.len());
             classes.boundaries.push(Boundary { net, parent, class });
         }
-        classes
+        Ok(classes)
     }
 
     /// The addresses of all known pods, with classes that tell port names apart where a rule needs it.

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::identity::{Identities, Known};
 use super::label_index::LabelIndex;
+use super::meter::Meter;
 use crate::model::{
-    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Isolation, Namespace, NamespaceScope, NetworkPolicy, Peer,
-    PolicyTier, Rule, Selector, World,
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, InvalidPolicy, Isolation, Namespace, NamespaceScope,
+    NetworkPolicy, Peer, PolicyTier, Rule, Selector, World,
 };
 
 /// Which tenants' pods a rule may let in.
@@ -50,11 +51,18 @@ struct Door<'a> {
 }
 
 /// For each of [`Identities::pods`] whether it is closed.
-pub(super) fn closed(world: &World, identities: &Identities<'_>) -> Vec<bool> {
+///
+/// Of a namespace whose policies are too many to look at, no pod is.
+pub(super) fn closed(world: &World, identities: &Identities<'_>, meter: &mut Meter<'_>) -> Vec<bool> {
     let mut doors = Doors::of(world, identities);
     let mut closed = Vec::with_capacity(identities.pods.len());
     for pods in identities.pods.chunk_by(|a, b| a.pod.namespace == b.pod.namespace) {
         let namespace = identities.list[pods[0].identity].namespace;
+        let work = doors.size(namespace).saturating_mul(pods.len().max(world.namespaces.len()));
+        if !meter.affords(&namespace.name, work) {
+            closed.extend(pods.iter().map(|_| false));
+            continue;
+        }
         let policies = doors.of_policies(namespace);
         let [admin, baseline] = [PolicyTier::Admin, PolicyTier::Baseline].map(|tier| doors.of_tier(tier, namespace));
         closed.extend(pods.iter().map(|known| is_closed(known, &policies, &admin, &baseline)));
@@ -80,6 +88,7 @@ fn is_closed(known: &Known<'_>, policies: &[Door<'_>], admin: &[Door<'_>], basel
 struct Doors<'a> {
     world: &'a World,
     policies: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
+    invalid: HashMap<&'a str, Vec<&'a InvalidPolicy>>,
     namespaces: LabelIndex<'a>,
     /// By namespace, in the order of their names: whose pods are there.
     tenants: Vec<Admits>,
@@ -92,6 +101,10 @@ impl<'a> Doors<'a> {
         for policy in world.network_policies.values().filter(|policy| policy.ingress.is_some()) {
             policies.entry(&policy.namespace).or_default().push(policy);
         }
+        let mut invalid: HashMap<&str, Vec<_>> = HashMap::new();
+        for policy in world.invalid_policies.values().filter(|policy| policy.isolates_ingress) {
+            invalid.entry(&policy.namespace).or_default().push(policy);
+        }
         let mut there: BTreeMap<&str, Admits> = BTreeMap::new();
         for known in &identities.pods {
             if let Some(tenant) = known.membership.tenant {
@@ -103,10 +116,20 @@ impl<'a> Doors<'a> {
         Self {
             world,
             policies,
+            invalid,
             namespaces: LabelIndex::new(world.namespaces.values().map(|namespace| &namespace.labels).collect()),
             tenants: tenants.collect(),
             admitted: HashMap::new(),
         }
+    }
+
+    /// Rules and peers of the policies that isolate a namespace's pods from ingress: each may be held against every pod
+    /// of the namespace, or against every namespace.
+    fn size(&self, namespace: &Namespace) -> usize {
+        let policies = self.policies.get(namespace.name.as_str()).into_iter().flatten();
+        let peers = policies.flat_map(|policy| policy.ingress.iter().flatten()).map(|rule| 1 + rule.peers.len());
+        let invalid = self.invalid.get(namespace.name.as_str()).map_or(0, Vec::len);
+        peers.sum::<usize>() + invalid
     }
 
     /// The NetworkPolicies that isolate pods of a namespace from ingress.
@@ -117,7 +140,10 @@ impl<'a> Doors<'a> {
             let named = rules.iter().flat_map(|rule| &rule.peers).filter_map(named);
             Door { pods: &policy.subject, admits: self.admits(named), is_wide: rules.iter().any(is_wide) }
         };
-        policies.into_iter().map(door).collect()
+        let mut doors: Vec<Door<'_>> = policies.into_iter().map(door).collect();
+        let invalid = self.invalid.get(namespace.name.as_str()).into_iter().flatten();
+        doors.extend(invalid.map(|it| Door { pods: &it.subject, admits: Admits::Nobody, is_wide: false }));
+        doors
     }
 
     /// The policies of a tier that accept in ingress, and select pods of a namespace.
@@ -142,7 +168,7 @@ impl<'a> Doors<'a> {
         let distinct: BTreeSet<&Selector> = selectors.collect();
         distinct.into_iter().fold(Admits::Nobody, |admits, selector| {
             let Self { namespaces, tenants, admitted, .. } = self;
-            let matched = || namespaces.matched(selector).into_iter().map(|index| tenants[index]);
+            let matched = || namespaces.matched(selector).0.into_iter().map(|index| tenants[index]);
             admits.and(*admitted.entry(selector).or_insert_with(|| matched().fold(Admits::Nobody, Admits::and)))
         })
     }

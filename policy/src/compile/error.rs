@@ -8,7 +8,7 @@ use crate::model::ObjectRef;
 pub enum CompileError {
     /// More things of a kind than there are numbers for.
     Full { what: &'static str, limit: u32, remedy: &'static str },
-    /// The ports that several rules name together split into more intervals than a program can hold.
+    /// The ports that rules of ClusterNetworkPolicies name together split into more intervals than a program can hold.
     ProgramTooLong { rows: usize, limit: u32, rules: Vec<ObjectRef> },
     /// Two bindings share what only one may have.
     SharedBinding { what: &'static str, number: u32 },

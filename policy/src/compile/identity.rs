@@ -1,6 +1,6 @@
 //! Identities: what a pod is to the selectors and port names that the live sets mention, and nothing more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::mentions::Mentions;
 use super::set::named_numbers;
@@ -25,6 +25,8 @@ pub(super) struct Identity<'a> {
     pub(super) labels: usize,
     /// Index into [`Identities::port_sets`].
     pub(super) ports: usize,
+    /// How many pods have it.
+    pub(super) pods: usize,
 }
 
 /// Numbers behind port names, ascending by protocol and name.
@@ -38,8 +40,9 @@ pub(super) struct Identities<'a> {
     /// Pods whose Namespace is not known.
     pub(super) strangers: Vec<&'a Pod>,
     pub(super) list: Vec<Identity<'a>>,
-    /// Each with the labels of a pod that has it.
-    label_sets: Vec<(Projection<'a>, &'a Labels)>,
+    /// The labels that some selector asks for in their namespace, and nothing of those that none does: pods of
+    /// namespaces in which different ones are asked for share a set.
+    label_sets: Vec<(Projection<'a>, Labels)>,
     pub(super) port_sets: Vec<NamedPorts<'a>>,
     namespace_labels: HashMap<&'a str, Projection<'a>>,
 }
@@ -58,6 +61,8 @@ impl<'a> Identities<'a> {
         let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::new();
         let mut labels: HashMap<Projection<'a>, usize> = HashMap::new();
         let mut ports: HashMap<NamedPorts<'a>, usize> = HashMap::new();
+        let none = BTreeSet::new();
+        let mut own_keys = &none;
         for pod in world.pods.values().filter(|pod| !pod.host_network) {
             let namespace = world.namespaces.get(&pod.namespace);
             let (Some(namespace), Some(membership)) = (namespace, tenancy.membership(pod)) else {
@@ -66,11 +71,14 @@ impl<'a> Identities<'a> {
             };
             if identities.list.last().is_none_or(|last| !std::ptr::eq(last.namespace, namespace)) {
                 by_content.clear();
-                let labels = project(&namespace.labels, &mentions.namespace_keys);
+                own_keys = mentions.own_pod_keys.get(pod.namespace.as_str()).unwrap_or(&none);
+                let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
                 identities.namespace_labels.insert(&pod.namespace, labels);
             }
-            let label_set = *labels.entry(project(&pod.labels, &mentions.pod_keys)).or_insert_with_key(|projection| {
-                identities.label_sets.push((projection.clone(), &pod.labels));
+            let asked = project(&pod.labels, |key| mentions.pod_keys.contains(key) || own_keys.contains(key));
+            let label_set = *labels.entry(asked).or_insert_with_key(|projection| {
+                let labels = projection.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+                identities.label_sets.push((projection.clone(), labels));
                 identities.label_sets.len() - 1
             });
             let port_set = *ports.entry(ports_of(pod, mentions)).or_insert_with_key(|named| {
@@ -84,17 +92,28 @@ impl<'a> Identities<'a> {
                     namespace,
                     labels: label_set,
                     ports: port_set,
+                    pods: 0,
                 });
                 identities.list.len() - 1
             });
+            identities.list[identity].pods += 1;
             identities.pods.push(Known { pod, membership, identity });
         }
         identities
     }
 
     /// The labels, for each index that [`Identity::labels`] can have.
-    pub(super) fn label_sets(&self) -> impl Iterator<Item = &'a Labels> + '_ {
-        self.label_sets.iter().map(|(_, labels)| *labels)
+    pub(super) fn label_sets(&self) -> impl Iterator<Item = &Labels> {
+        self.label_sets.iter().map(|(_, labels)| labels)
+    }
+
+    /// How many fewer identities there would be if nobody asked for these labels.
+    pub(super) fn told_apart_by(&self, keys: &HashSet<&str>) -> usize {
+        let without = self.list.iter().map(|identity| {
+            let labels = self.label_sets[identity.labels].0.iter().filter(|(key, _)| !keys.contains(key));
+            (identity.tenant, identity.namespace.name.as_str(), identity.ports, labels.collect::<Vec<_>>())
+        });
+        self.list.len() - without.collect::<HashSet<_>>().len()
     }
 
     /// What an identity stands for, for its digest.
@@ -120,9 +139,9 @@ pub(super) struct Content<'a> {
     ports: &'a [(Protocol, &'a str, Vec<u16>)],
 }
 
-fn project<'a>(labels: &'a Labels, keys: &BTreeSet<&'a str>) -> Projection<'a> {
+fn project<'a>(labels: &'a Labels, is_asked: impl Fn(&str) -> bool) -> Projection<'a> {
     let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    labels.filter(|(key, _)| keys.contains(key)).collect()
+    labels.filter(|(key, _)| is_asked(key)).collect()
 }
 
 fn ports_of<'a>(pod: &'a Pod, mentions: &Mentions<'_>) -> NamedPorts<'a> {

@@ -23,15 +23,18 @@ impl<'a> LabelIndex<'a> {
         Self { sets, with }
     }
 
-    /// The sets that the selector matches, ascending.
-    pub(super) fn matched(&self, selector: &Selector) -> Vec<usize> {
+    /// The sets that the selector matches, ascending, and how many it was held against.
+    pub(super) fn matched(&self, selector: &Selector) -> (Vec<usize>, usize) {
         let candidates = selector.requirements.iter().filter_map(|requirement| self.candidates(requirement));
         let fewest = candidates.min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>());
         let matches = |index: &usize| selector.matches(self.sets[*index]);
-        let Some(lists) = fewest else { return (0..self.sets.len()).filter(matches).collect() };
+        let Some(lists) = fewest else {
+            return ((0..self.sets.len()).filter(matches).collect(), self.sets.len());
+        };
+        let held_against = lists.iter().map(|list| list.len()).sum();
         let mut matched: Vec<usize> = lists.into_iter().flatten().copied().filter(matches).collect();
         matched.sort_unstable();
-        matched
+        (matched, held_against)
     }
 
     /// Disjoint lists with all sets that meet a requirement; `None` where sets without the key do.

@@ -27,6 +27,8 @@ pub(super) struct Matching<'a> {
     of_nodes: HashMap<&'a Selector, Vec<usize>>,
     pods: HashMap<&'a Selector, Vec<usize>>,
     peers: HashMap<&'a SetPeer, Vec<usize>>,
+    /// Labels that were looked at and matches that were found since somebody asked.
+    work: usize,
 }
 
 /// Rules of a set that match a peer, in their order: (identity or class, rule).
@@ -62,13 +64,21 @@ impl<'a> Matching<'a> {
             of_nodes,
             pods: HashMap::new(),
             peers: HashMap::new(),
+            work: 0,
         }
     }
 
-    /// Sorted pairs of the rules that name their peers: by identity, and by class.
-    pub(super) fn pairs(&mut self, set: &'a PolicySet) -> (Pairs, Pairs) {
+    /// Sorted pairs of the rules that name their peers: by identity, and by class; and the work that it took.
+    ///
+    /// # Errors
+    /// More work than `most`: so much, and not done.
+    pub(super) fn pairs(&mut self, set: &'a PolicySet, most: usize) -> Result<(Pairs, Pairs, usize), usize> {
         let (mut identities, mut classes) = (Pairs::new(), Pairs::new());
+        self.work = 0;
         for (index, rule) in set.rules.iter().enumerate() {
+            if self.work + identities.len() + classes.len() > most {
+                return Err(self.work + identities.len() + classes.len());
+            }
             match &rule.peers {
                 Peers::Any => {}
                 Peers::AnyPod => identities.extend((0..self.identities.list.len()).map(|identity| (identity, index))),
@@ -88,7 +98,8 @@ impl<'a> Matching<'a> {
             pairs.sort_unstable();
             pairs.dedup();
         }
-        (identities, classes)
+        let work = self.work + identities.len() + classes.len();
+        Ok((identities, classes, work))
     }
 
     fn in_block(&self, block: &Block) -> &[usize] {
@@ -113,12 +124,22 @@ impl<'a> Matching<'a> {
         let SetPeer::Pods { namespaces, pods } = peer else { return Vec::new() };
         let namespaces = match namespaces {
             Scope::Named(name) => self.namespace_index.get(name.as_str()).copied().into_iter().collect(),
-            Scope::Selected(selector) => self.namespaces.matched(selector),
+            Scope::Selected(selector) => {
+                let (matched, looked_at) = self.namespaces.matched(selector);
+                self.work += looked_at;
+                matched
+            }
         };
         let there: Vec<Range<usize>> = namespaces.iter().map(|&index| self.in_namespace[index].clone()).collect();
-        let labels = self.pods.entry(pods).or_insert_with(|| self.labels.matched(pods));
+        let labels = self.pods.entry(pods).or_insert_with(|| {
+            let (matched, looked_at) = self.labels.matched(pods);
+            self.work += looked_at;
+            matched
+        });
         let with_labels = labels.iter().map(|&set| &self.with_labels[set]);
-        if there.iter().map(Range::len).sum::<usize>() <= with_labels.clone().map(Vec::len).sum() {
+        let (in_namespaces, in_labels) = (there.iter().map(Range::len).sum(), with_labels.clone().map(Vec::len).sum());
+        self.work += usize::min(in_namespaces, in_labels);
+        if in_namespaces <= in_labels {
             let has_labels = |&identity: &usize| labels.binary_search(&self.identities.list[identity].labels).is_ok();
             there.into_iter().flatten().filter(has_labels).collect()
         } else {

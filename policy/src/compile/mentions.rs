@@ -1,6 +1,6 @@
 //! What the live sets mention: all that identities and CIDR classes have to tell apart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::set::{Peers, PolicySet, Scope, SetPeer};
 use crate::model::{Block, Port, Protocol, Selector};
@@ -10,8 +10,10 @@ pub(super) type PortNames<'a> = BTreeSet<(Protocol, &'a str)>;
 
 #[derive(Debug, Default)]
 pub(super) struct Mentions<'a> {
-    /// Keys of pod labels.
+    /// Keys of labels of pods in any namespace.
     pub(super) pod_keys: BTreeSet<&'a str>,
+    /// Those of pods in one namespace.
+    pub(super) own_pod_keys: HashMap<&'a str, BTreeSet<&'a str>>,
     pub(super) namespace_keys: BTreeSet<&'a str>,
     /// Names of ports that are looked up on the peer.
     pub(super) port_names: PortNames<'a>,
@@ -48,12 +50,13 @@ impl<'a> Mentions<'a> {
             SetPeer::Nodes(selector) => {
                 self.nodes.insert(selector);
             }
-            SetPeer::Pods { namespaces, pods } => {
-                self.pod_keys.extend(pods.keys());
-                if let Scope::Selected(selector) = namespaces {
+            SetPeer::Pods { namespaces, pods } => match namespaces {
+                Scope::Named(name) => self.own_pod_keys.entry(name).or_default().extend(pods.keys()),
+                Scope::Selected(selector) => {
                     self.namespace_keys.extend(selector.keys());
+                    self.pod_keys.extend(pods.keys());
                 }
-            }
+            },
         }
     }
 }

@@ -35,6 +35,11 @@ impl<'a> Numbering<'a> {
         }
     }
 
+    /// How many numbers this compile has used so far.
+    pub(super) fn given(&self) -> usize {
+        self.given.0.len()
+    }
+
     /// Every number that this compile uses.
     pub(super) fn into_ids(self) -> Ids {
         self.given

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use common::abi::{DirectionRules, PortKey, PortRow, ProgramRef, RuleKey};
 
 use super::CompileError;
+use super::budget::Resource;
 use super::class::Classes;
 use super::identity::{Identities, NamedPorts};
 use super::ids::Digest;
 use super::matching::{Matching, Pairs};
+use super::meter::{Meter, Payer, Stop, Taken};
 use super::numbering::Numbering;
 use super::program::{Line, Span, rows};
 use super::set::{Peers, PolicySet, SetRule};
@@ -32,43 +34,67 @@ pub(super) struct Compiled {
 }
 
 /// Compiles every set against every identity and class.
-pub(super) struct Rows<'a, 'n, 'h> {
+pub(super) struct Rows<'a, 'n, 'h, 'm> {
     pub(super) identities: &'a Identities<'a>,
     pub(super) classes: &'a Classes<'a>,
     pub(super) tenancy: &'a Tenancy<'a>,
     pub(super) numbering: &'n mut Numbering<'h>,
+    pub(super) meter: &'n mut Meter<'m>,
     pub(super) compiled: Compiled,
 }
 
-impl<'a> Rows<'a, '_, '_> {
-    pub(super) fn compile(mut self, sets: &'a Sets) -> Result<Compiled, CompileError> {
+impl<'a> Rows<'a, '_, '_, '_> {
+    /// `current`: the sets that this world's endpoints use, of all that are live.
+    pub(super) fn compile(mut self, live: &'a Sets, current: &Sets) -> Result<Compiled, Stop> {
         self.compiled.identities = vec![0; self.identities.list.len()];
         self.compiled.classes = vec![0; self.classes.list.len()];
         let mut matching = Matching::new(self.identities, self.classes);
-        for (content, set) in sets {
-            self.set(*content, set, &mut matching)?;
+        let mut of_previous = 0;
+        for (content, set) in live {
+            let payer = self.meter.payer(content, set, current);
+            let before = self.compiled.rules.len();
+            self.set(*content, set, payer, &mut matching)?;
+            if payer == Payer::Previous {
+                of_previous += self.compiled.rules.len() - before;
+            }
         }
+        let taken = Taken {
+            rules: self.compiled.rules.len() - of_previous,
+            ports: self.compiled.ports.len(),
+            ids: self.numbering.given(),
+        };
+        self.meter.settle(&taken, self.identities, live, current)?;
         Ok(self.compiled)
     }
 
-    fn set(&mut self, content: Digest, set: &'a PolicySet, matching: &mut Matching<'a>) -> Result<(), CompileError> {
+    fn set(
+        &mut self,
+        content: Digest,
+        set: &'a PolicySet,
+        payer: Payer<'a>,
+        matching: &mut Matching<'a>,
+    ) -> Result<(), Stop> {
         let number = self.numbering.set(content)?;
         let sources = set.rules.iter().map(|rule| self.source(rule)).collect::<Result<Vec<_>, _>>()?;
-        let any = (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect();
-        let mut programs = Programs { set, sources, any, known: HashMap::new() };
+        let mut programs = Programs::new(set, payer, sources);
         let none = self.program(&mut programs, &[], None)?;
-        let (by_identity, by_class) = matching.pairs(set);
+        let matched = matching.pairs(set, self.meter.allowance(payer));
+        let (by_identity, by_class, work) = matched.map_err(|work| self.meter.over(payer, Resource::Work, work))?;
+        self.meter.spend(payer, work)?;
+        let (identities, classes) = (self.identities, self.classes);
         let mut flags = 0;
-        for (identity, matched) in groups(&by_identity) {
-            let ports = &self.identities.port_sets[self.identities.list[identity].ports];
-            let Some(program) = self.row(&mut programs, &matched, Some(ports))? else { continue };
+        for pairs in groups(&by_identity) {
+            let (index, identity) = (pairs[0].0, &identities.list[pairs[0].0]);
+            let ports = &identities.port_sets[identity.ports];
+            let Some(program) = self.row(&mut programs, pairs, ports, identity.pods)? else { continue };
             flags |= DirectionRules::IDENTITIES;
-            let key = RuleKey::identity(number, self.identity(identity)?);
+            let key = RuleKey::identity(number, self.identity(index)?);
             self.compiled.rules.push((key, program));
         }
-        for (class, matched) in groups(&by_class) {
-            let ports = &self.classes.list[class].ports;
-            let Some(program) = self.row(&mut programs, &matched, Some(ports))? else { continue };
+        for pairs in groups(&by_class) {
+            let class = pairs[0].0;
+            let ports = &classes.list[class].ports;
+            let Some(program) = self.row(&mut programs, pairs, ports, 1)? else { continue };
             flags |= DirectionRules::CLASSES;
             let key = RuleKey::class(number, self.class(class)?);
             self.compiled.rules.push((key, program));
@@ -77,19 +103,24 @@ impl<'a> Rows<'a, '_, '_> {
         Ok(())
     }
 
-    /// The program for a peer that these rules match, if one of them says anything about it.
+    /// The program for a peer that the rules of these pairs match, if one of them says anything about it. So many pods
+    /// are that peer.
     fn row(
         &mut self,
         programs: &mut Programs<'a>,
-        matched: &[usize],
-        named: Option<&NamedPorts<'_>>,
-    ) -> Result<Option<ProgramRef>, CompileError> {
-        let speaks = |&rule: &usize| !spans(&programs.set.rules[rule], named).is_empty();
-        let speaking: Vec<usize> = matched.iter().copied().filter(speaks).collect();
+        pairs: &[(usize, usize)],
+        named: &'a NamedPorts<'a>,
+        pods: usize,
+    ) -> Result<Option<ProgramRef>, Stop> {
+        let speaking: Vec<usize> =
+            pairs.iter().map(|(_, rule)| *rule).filter(|rule| programs.speaks(*rule, named)).collect();
         if speaking.is_empty() {
             return Ok(None);
         }
-        self.program(programs, &speaking, named).map(Some)
+        if speaking.iter().any(|rule| programs.set.rules[*rule].is_of_network_policy()) {
+            self.meter.row(programs.payer, pods)?;
+        }
+        self.program(programs, &speaking, Some(named)).map(Some)
     }
 
     /// The program of these rules and of those for any peer.
@@ -97,24 +128,40 @@ impl<'a> Rows<'a, '_, '_> {
         &mut self,
         programs: &mut Programs<'a>,
         matched: &[usize],
-        named: Option<&NamedPorts<'_>>,
-    ) -> Result<ProgramRef, CompileError> {
-        let lines = programs.lines(matched, named);
-        let signature: Vec<_> = lines.iter().map(|(rule, line)| (*rule, line.spans.clone())).collect();
-        if let Some(&program) = programs.known.get(&signature) {
+        named: Option<&'a NamedPorts<'a>>,
+    ) -> Result<ProgramRef, Stop> {
+        let named = named.filter(|_| programs.names_ports);
+        if let Some(&program) = programs.known.get(&named).and_then(|known| known.get(matched)) {
             return Ok(program);
         }
-        let lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).collect();
+        let lines = programs.lines(matched, named);
+        let size = lines.iter().map(|line| 1 + line.spans.len()).sum();
+        self.meter.spend(programs.payer, size)?;
         let rows = rows(&lines);
         if rows.len() > ProgramRef::MAX_ROWS as usize {
-            let rules = signature.iter().filter(|(_, spans)| spans != &[Span::ALL]);
-            let rules = rules.flat_map(|(rule, _)| programs.set.rules[*rule].source.clone()).collect();
-            return Err(CompileError::ProgramTooLong { rows: rows.len(), limit: ProgramRef::MAX_ROWS, rules });
+            return Err(self.too_long(programs, matched, named, rows.len()));
         }
+        self.meter.program(programs.payer, rows.len())?;
         let program = self.numbering.program(&rows)?;
         self.compiled.ports.extend((program.first()..).zip(rows));
-        programs.known.insert(signature, program);
+        programs.known.entry(named).or_default().insert(matched.to_vec(), program);
         Ok(program)
+    }
+
+    /// The administrators' rules alone are too many, or else those of the namespace go.
+    fn too_long(
+        &self,
+        programs: &Programs<'a>,
+        matched: &[usize],
+        named: Option<&NamedPorts<'_>>,
+        rows: usize,
+    ) -> Stop {
+        if programs.payer != Payer::Administrators {
+            return self.meter.over(programs.payer, Resource::Intervals, rows);
+        }
+        let spoken = programs.spoken(matched).into_iter().filter(|rule| programs.spans(*rule, named) != [Span::ALL]);
+        let rules = spoken.flat_map(|rule| programs.set.rules[rule].source.clone()).collect();
+        CompileError::ProgramTooLong { rows, limit: ProgramRef::MAX_ROWS, rules }.into()
     }
 
     fn source(&mut self, rule: &SetRule) -> Result<u32, CompileError> {
@@ -144,29 +191,64 @@ impl<'a> Rows<'a, '_, '_> {
 /// The programs of a set.
 struct Programs<'a> {
     set: &'a PolicySet,
+    payer: Payer<'a>,
     /// By rule: the number of its source.
     sources: Vec<u32>,
+    /// By rule: its ports, where none has a name.
+    fixed: Vec<Option<Vec<Span>>>,
+    /// True where some rule's ports have names.
+    names_ports: bool,
     /// The rules for any peer, ascending.
     any: Vec<usize>,
-    known: HashMap<Vec<(usize, Vec<Span>)>, ProgramRef>,
+    /// By the names that peers have for their ports, and the rules that match.
+    known: HashMap<Option<&'a NamedPorts<'a>>, HashMap<Vec<usize>, ProgramRef>>,
 }
 
-impl Programs<'_> {
-    fn lines(&self, matched: &[usize], named: Option<&NamedPorts<'_>>) -> Vec<(usize, Line)> {
+impl<'a> Programs<'a> {
+    fn new(set: &'a PolicySet, payer: Payer<'a>, sources: Vec<u32>) -> Self {
+        let has_name = |rule: &SetRule| rule.ports.iter().flatten().any(|port| matches!(port, Port::Named(..)));
+        let fixed = set.rules.iter().map(|rule| (!has_name(rule)).then(|| spans(rule, None)));
+        Self {
+            set,
+            payer,
+            sources,
+            fixed: fixed.collect(),
+            names_ports: set.rules.iter().any(has_name),
+            any: (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// True where a rule says anything about a peer with these names for its ports.
+    fn speaks(&self, rule: usize, named: &NamedPorts<'_>) -> bool {
+        match &self.fixed[rule] {
+            Some(spans) => !spans.is_empty(),
+            None => !spans(&self.set.rules[rule], Some(named)).is_empty(),
+        }
+    }
+
+    fn spans(&self, rule: usize, named: Option<&NamedPorts<'_>>) -> Vec<Span> {
+        self.fixed[rule].clone().unwrap_or_else(|| spans(&self.set.rules[rule], named))
+    }
+
+    fn spoken(&self, matched: &[usize]) -> Vec<usize> {
         let mut spoken = [matched, &self.any].concat();
         spoken.sort_unstable();
+        spoken
+    }
+
+    fn lines(&self, matched: &[usize], named: Option<&NamedPorts<'_>>) -> Vec<Line> {
         let line = |index: usize| {
             let rule = &self.set.rules[index];
-            let line = Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: spans(rule, named) };
-            (index, line)
+            Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: self.spans(index, named) }
         };
-        spoken.into_iter().map(line).collect()
+        self.spoken(matched).into_iter().map(line).collect()
     }
 }
 
-/// The rules of each peer.
-fn groups(pairs: &Pairs) -> impl Iterator<Item = (usize, Vec<usize>)> + '_ {
-    pairs.chunk_by(|a, b| a.0 == b.0).map(|chunk| (chunk[0].0, chunk.iter().map(|pair| pair.1).collect()))
+/// The pairs of each peer.
+fn groups(pairs: &Pairs) -> impl Iterator<Item = &[(usize, usize)]> {
+    pairs.chunk_by(|a, b| a.0 == b.0)
 }
 
 /// The ports of a rule, with names looked up among the peer's own.

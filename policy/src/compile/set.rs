@@ -9,6 +9,9 @@ use crate::model::{
     Rule, RuleIndex, Selector,
 };
 
+/// The name that stands for every policy of a namespace.
+const EVERY: &str = "*";
+
 /// Addressed by its content. Every set is of a pod that some policy selects in that direction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolicySet {
@@ -69,6 +72,8 @@ pub(super) struct Selecting<'a> {
     pub(super) isolating: Vec<&'a NetworkPolicy>,
     /// Those that isolate it and cannot be understood, by name.
     pub(super) invalid: Vec<&'a InvalidPolicy>,
+    /// In their place the namespace, where some of its policies isolate the pod and all of them ask for too much.
+    pub(super) over: Option<&'a str>,
     /// Those of the Admin tier, and of the Baseline tier unless it is isolated, in the order in which they are asked.
     pub(super) cluster: Vec<&'a ClusterNetworkPolicy>,
 }
@@ -76,11 +81,55 @@ pub(super) struct Selecting<'a> {
 impl Selecting<'_> {
     /// True where a NetworkPolicy isolates the pod.
     pub(super) fn isolates(&self) -> bool {
-        !(self.isolating.is_empty() && self.invalid.is_empty())
+        !(self.isolating.is_empty() && self.invalid.is_empty() && self.over.is_none())
+    }
+}
+
+impl SetRule {
+    /// True for the rule of a NetworkPolicy, not for the drop of what none allows.
+    pub(super) fn is_of_network_policy(&self) -> bool {
+        let of_one = |source: &ObjectRef| matches!(source, ObjectRef::NetworkPolicy { rule: Some(_), .. });
+        self.source.first().is_some_and(of_one)
     }
 }
 
 impl PolicySet {
+    /// The namespace whose policies isolate the pod; `None` where none does.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        match self.rules.last()?.source.first()? {
+            ObjectRef::NetworkPolicy { namespace, .. } => Some(namespace),
+            ObjectRef::ClusterNetworkPolicy { .. } | ObjectRef::Tenancy { .. } => None,
+        }
+    }
+
+    /// The keys of labels of pods, in any namespace, that its rules ask for.
+    pub(super) fn pod_keys(&self) -> impl Iterator<Item = &str> {
+        let peers = self.rules.iter().filter_map(|rule| match &rule.peers {
+            Peers::Listed(peers) => Some(peers),
+            Peers::Any | Peers::AnyPod => None,
+        });
+        peers
+            .flatten()
+            .flat_map(|peer| match peer {
+                SetPeer::Pods { namespaces: Scope::Selected(_), pods } => Some(pods.keys()),
+                SetPeer::Pods { namespaces: Scope::Named(_), .. } | SetPeer::Block(_) | SetPeer::Nodes(_) => None,
+            })
+            .flatten()
+    }
+
+    /// The blocks that rules of NetworkPolicies name.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let rules = self.rules.iter().filter(|rule| rule.is_of_network_policy());
+        let peers = rules.filter_map(|rule| match &rule.peers {
+            Peers::Listed(peers) => Some(peers),
+            Peers::Any | Peers::AnyPod => None,
+        });
+        peers.flatten().filter_map(|peer| match peer {
+            SetPeer::Block(block) => Some(block),
+            SetPeer::Pods { .. } | SetPeer::Nodes(_) => None,
+        })
+    }
+
     /// The set of a pod that these policies select. The pod matters only for the numbers behind the port names of
     /// its ingress rules.
     #[must_use]
@@ -100,6 +149,12 @@ impl PolicySet {
                 let source = vec![reference(policy, Some(RuleIndex { direction, index }))];
                 rules.extend(set_rules(direction, policy, rule, &source, judged));
             }
+        }
+        if let Some(namespace) = selecting.over {
+            let every =
+                ObjectRef::NetworkPolicy { namespace: namespace.to_owned(), name: EVERY.to_owned(), rule: None };
+            rules.push(drop_rest(Ranked::lower(2, LowerVerdict::Capacity), vec![every]));
+            return rules;
         }
         // What the rules of the one that is not understood would have allowed, nobody knows: the drop names that one.
         rules.push(if selecting.invalid.is_empty() {

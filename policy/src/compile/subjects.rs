@@ -6,6 +6,7 @@ use std::sync::Arc;
 use common::abi::Direction;
 
 use super::ids::{Digest, digest};
+use super::meter::{Meter, Payer, Stop};
 use super::set::{PolicySet, Selecting, isolating, named_numbers, rules_of};
 use super::{Binding, Input, cluster};
 use crate::model::tenants::{Membership, Tenancy};
@@ -35,24 +36,32 @@ pub(super) struct KnownSubject<'a> {
 type Selection = (Direction, Vec<usize>, Vec<Vec<u16>>);
 
 /// Finds the subjects of policy, and the sets that judge them.
-pub(super) fn subjects<'a>(input: &Input<'a>, tenancy: &Tenancy<'_>) -> (Vec<Subject<'a>>, Sets) {
+pub(super) fn subjects<'a>(
+    input: &Input<'a>,
+    tenancy: &Tenancy<'_>,
+    meter: &mut Meter<'_>,
+) -> Result<(Vec<Subject<'a>>, Sets), Stop> {
     let policies = Policies::of(input.world);
-    let mut sets = Sets::new();
-    let mut selected: HashMap<Selection, Digest> = HashMap::new();
-    let subjects = input.node.endpoints.iter().map(|binding| {
+    let mut found = Found { sets: Sets::new(), selected: HashMap::new(), meter };
+    let mut subjects = Vec::with_capacity(input.node.endpoints.len());
+    for binding in &input.node.endpoints {
         let pod = binding.pod.as_ref().and_then(|key| input.world.pods.get(key)).filter(|pod| !pod.host_network);
         let known = pod.and_then(|pod| {
             let membership = tenancy.membership(pod)?;
-            let namespace = input.world.namespaces.get(&pod.namespace)?;
-            let sets = Direction::ALL.map(|direction| {
-                let selecting = policies.selecting(direction, namespace, pod);
-                judged_by(direction, &selecting, pod, &mut selected, &mut sets)
-            });
-            Some(KnownSubject { pod, membership, sets })
+            Some((pod, membership, input.world.namespaces.get(&pod.namespace)?))
         });
-        Subject { binding, pod: known }
-    });
-    (subjects.collect(), sets)
+        let Some((pod, membership, namespace)) = known else {
+            subjects.push(Subject { binding, pod: None });
+            continue;
+        };
+        let mut sets = [None; 2];
+        for (direction, set) in Direction::ALL.into_iter().zip(&mut sets) {
+            let selecting = policies.selecting(direction, namespace, pod, found.meter.is_closed(&namespace.name));
+            *set = found.judged_by(direction, &selecting, pod)?;
+        }
+        subjects.push(Subject { binding, pod: Some(KnownSubject { pod, membership, sets }) });
+    }
+    Ok((subjects, found.sets))
 }
 
 /// The policies of a world, for looking up those of a pod.
@@ -77,14 +86,22 @@ impl<'a> Policies<'a> {
     }
 
     /// Being isolated keeps the Baseline tier from being asked, in that direction alone.
-    fn selecting(&self, direction: Direction, namespace: &Namespace, pod: &Pod) -> Selecting<'a> {
+    /// `closed`: the rules of the namespace's policies are left out.
+    fn selecting(&self, direction: Direction, namespace: &'a Namespace, pod: &Pod, closed: bool) -> Selecting<'a> {
         let own = self.by_namespace.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
-        let isolating: Vec<&NetworkPolicy> = own
+        let mut own = own
             .filter(|policy| isolating(policy, direction).is_some() && policy.subject.matches(&pod.labels))
-            .collect();
+            .peekable();
         let invalid = self.invalid.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
-        let invalid = invalid.filter(|policy| isolates(policy, direction) && policy.subject.matches(&pod.labels));
-        let mut selecting = Selecting { isolating, invalid: invalid.collect(), cluster: Vec::new() };
+        let mut invalid =
+            invalid.filter(|policy| isolates(policy, direction) && policy.subject.matches(&pod.labels)).peekable();
+        let mut selecting = Selecting { isolating: Vec::new(), invalid: Vec::new(), over: None, cluster: Vec::new() };
+        if !closed {
+            selecting.isolating = own.collect();
+            selecting.invalid = invalid.collect();
+        } else if own.peek().is_some() || invalid.peek().is_some() {
+            selecting.over = Some(&namespace.name);
+        }
         let isolates = selecting.isolates();
         let is_asked = |policy: &&ClusterNetworkPolicy| {
             let is_reached = !isolates || policy.tier == PolicyTier::Admin;
@@ -102,28 +119,45 @@ const fn isolates(policy: &InvalidPolicy, direction: Direction) -> bool {
     }
 }
 
-fn judged_by(
-    direction: Direction,
-    selecting: &Selecting<'_>,
-    pod: &Pod,
-    selected: &mut HashMap<Selection, Digest>,
-    sets: &mut Sets,
-) -> Option<Digest> {
-    if !selecting.isolates() && selecting.cluster.is_empty() {
-        return None;
-    }
-    let isolating = selecting.isolating.iter().map(|policy| std::ptr::from_ref(*policy).addr());
-    let invalid = selecting.invalid.iter().map(|policy| std::ptr::from_ref(*policy).addr());
-    let cluster = selecting.cluster.iter().map(|policy| std::ptr::from_ref(*policy).addr());
-    let selection =
-        (direction, isolating.chain(invalid).chain(cluster).collect(), judged_numbers(direction, selecting, pod));
-    let content = selected.entry(selection).or_insert_with(|| {
+/// The sets that were found so far.
+struct Found<'m, 'a> {
+    sets: Sets,
+    selected: HashMap<Selection, Digest>,
+    meter: &'m mut Meter<'a>,
+}
+
+impl Found<'_, '_> {
+    fn judged_by(
+        &mut self,
+        direction: Direction,
+        selecting: &Selecting<'_>,
+        pod: &Pod,
+    ) -> Result<Option<Digest>, Stop> {
+        if !selecting.isolates() && selecting.cluster.is_empty() {
+            return Ok(None);
+        }
+        let selection = selection(direction, selecting, pod);
+        if let Some(content) = self.selected.get(&selection) {
+            return Ok(Some(*content));
+        }
+        let rules = selecting.isolating.iter().flat_map(|policy| rules_of(policy, direction));
+        let size = rules.map(|rule| 1 + rule.peers.len() + rule.ports.len()).sum();
+        self.meter.spend(Payer::Namespace(&pod.namespace), size)?;
         let set = PolicySet::of(direction, selecting, pod);
         let content = digest(&set);
-        sets.insert(content, Arc::new(set));
-        content
-    });
-    Some(*content)
+        self.sets.insert(content, Arc::new(set));
+        self.selected.insert(selection, content);
+        Ok(Some(content))
+    }
+}
+
+fn selection(direction: Direction, selecting: &Selecting<'_>, pod: &Pod) -> Selection {
+    let isolating = selecting.isolating.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let invalid = selecting.invalid.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let over = selecting.over.iter().map(|namespace| namespace.as_ptr().addr());
+    let cluster = selecting.cluster.iter().map(|policy| std::ptr::from_ref(*policy).addr());
+    let policies = isolating.chain(invalid).chain(over).chain(cluster).collect();
+    (direction, policies, judged_numbers(direction, selecting, pod))
 }
 
 /// The numbers that the judged pod has for each port name of its ingress rules.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::sides::sides;
 use super::{Observed, PlanError};
-use crate::compile::Desired;
+use crate::compile::{Budget, Desired};
 
 /// Entries that the maps can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,19 @@ pub struct Capacities {
 }
 
 impl Capacities {
+    /// What a compiled world may take, so that any change fits: a third. The rest is for what was there before, and for
+    /// what its sets need meanwhile of the new world.
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        Budget {
+            rules: self.rules / 3,
+            ports: self.ports / 3,
+            ranges: self.ranges / 3,
+            ids: self.ids / 3,
+            work: Budget::WORK,
+        }
+    }
+
     pub(super) fn check(&self, observed: &Observed, desired: &Desired) -> Result<(), PlanError> {
         let (old, new) = (&observed.tables, &desired.tables);
         for is_v4 in [true, false] {
@@ -50,8 +64,7 @@ fn fits(map: &'static str, needed: usize, capacity: usize, setting: &'static str
 
 /// Keys of either map.
 fn union<K: Ord, V, W>(old: &BTreeMap<K, V>, new: &BTreeMap<K, W>, counts: impl Fn(&K) -> bool) -> usize {
-    let added = new.keys().filter(|key| counts(key)).count();
-    added + old.keys().filter(|key| counts(key) && !new.contains_key(key)).count()
+    sides(old, new).filter(|(key, _)| counts(key)).count()
 }
 
 /// Entries of an array that reaches to the last index.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use common::abi::{DirectionRules, RuleKey};
 
+use super::sides::{Side, sides};
 use super::{Capacities, Observed, Op, Plan, PlanError};
 use crate::compile::{Desired, Tables};
 
@@ -22,9 +23,9 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
 
     let (old, new) = (&observed.tables, &desired.tables);
     let departures = endpoints::departures(old, new);
-    let stale = removed(&old.rules, &new.rules, |&key| Op::RemoveRule { key });
-    let carried = Carried::of(new);
-    let (drift, stale): (Vec<Op>, Vec<Op>) = stale.partition(|op| carried.reads(op));
+    let stale: Vec<Op> = removed(&old.rules, &new.rules, |&key| Op::RemoveRule { key }).collect();
+    let carried = if stale.is_empty() { Carried::default() } else { Carried::of(new) };
+    let (drift, stale): (Vec<Op>, Vec<Op>) = stale.into_iter().partition(|op| carried.reads(op));
     let addresses = addresses::changes(old, new);
     let held = if addresses.is_empty() { BTreeMap::new() } else { endpoints::held(observed, desired) };
     let publications = endpoints::publications(old, new, &held);
@@ -63,18 +64,23 @@ fn changed<'a, K: Ord, V: PartialEq, T>(
     new: &'a BTreeMap<K, V>,
     op: impl Fn(&K, &V) -> T + 'a,
 ) -> impl Iterator<Item = T> + 'a {
-    new.iter().filter(|(key, value)| old.get(key) != Some(value)).map(move |(key, value)| op(key, value))
+    sides(old, new).filter_map(move |(key, side)| match side {
+        Side::New(value) => Some(op(key, value)),
+        Side::Both(before, after) if before != after => Some(op(key, after)),
+        Side::Both(..) | Side::Old(_) => None,
+    })
 }
 
-fn removed<'a, K: Ord, V, T>(
+fn removed<'a, K: Ord, V: 'a, T>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
     op: impl Fn(&K) -> T + 'a,
 ) -> impl Iterator<Item = T> + 'a {
-    old.keys().filter(|key| !new.contains_key(key)).map(op)
+    sides(old, new).filter(|(_, side)| matches!(side, Side::Old(_))).map(move |(key, _)| op(key))
 }
 
 /// The rows that packets can reach: of sets that a profile names, for peers that an address carries.
+#[derive(Default)]
 struct Carried {
     sets: HashSet<u32>,
     identities: HashSet<u32>,

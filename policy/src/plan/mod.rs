@@ -27,12 +27,15 @@
 mod capacity;
 mod diff;
 mod op;
+mod prepare;
+mod sides;
 
 use std::fmt;
 
 pub use capacity::Capacities;
 pub use diff::diff;
 pub use op::Op;
+pub use prepare::{PrepareError, prepare};
 
 use crate::compile::{Id, Ids, Tables};
 

@@ -136,8 +136,9 @@ fn services(random: &mut Random, world: &mut World) {
     let v4 = world.v4.iter().map(|address| Address::v4(address.octets()));
     let addresses: Vec<Address> = v4.chain(world.v6.iter().map(|address| Address::v6(address.octets()))).collect();
     for address in addresses {
-        for (protocol, port) in
-            [protocol::TCP, protocol::UDP, protocol::SCTP].iter().flat_map(|protocol| world.ports.iter().map(move |it| (protocol, it)))
+        for (protocol, port) in [protocol::TCP, protocol::UDP, protocol::SCTP]
+            .iter()
+            .flat_map(|protocol| world.ports.iter().map(move |it| (protocol, it)))
         {
             if random.chance(20) {
                 let key = ServiceKey { address, port: PortKey::new(*protocol, *port) };

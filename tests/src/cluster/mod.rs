@@ -1,6 +1,7 @@
 //! A real Kubernetes for tests, by the scripts in tests/cluster/env.
 
-mod agent;
+pub mod manifests;
+mod node_agent;
 mod pod;
 
 use std::fs;
@@ -10,7 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-pub use agent::Agent;
+use agent::net::NetNs;
+pub use node_agent::{Agent, TEAMS};
 pub use pod::{PodNetwork, pod_namespaces};
 
 /// The image of every pod that a test starts: upstream's toolbox.
@@ -64,6 +66,24 @@ impl Cluster {
         let status = cluster.script("up").env("CLUSTER_PROXY", proxy.name()).status().expect("up.sh");
         assert!(status.success(), "no cluster to test on; up.sh says why");
         cluster
+    }
+
+    /// Adds Capsule, with its webhooks.
+    ///
+    /// # Panics
+    /// Where it does not get ready.
+    pub fn add_capsule(&self) {
+        let status = self.script("capsule").status().expect("capsule.sh");
+        assert!(status.success(), "no Capsule; capsule.sh says why");
+    }
+
+    /// The network of the control plane, outside of every node.
+    ///
+    /// # Panics
+    /// Where the cluster is gone.
+    #[must_use]
+    pub fn outside(&self) -> NetNs {
+        NetNs::named(&format!("{}-cp", self.name)).expect("the control plane's network")
     }
 
     fn script(&self, name: &str) -> Command {
@@ -131,6 +151,19 @@ impl Cluster {
         self.kubectl(&format!("wait pod --all --namespace {namespace} --for condition=Ready --timeout 120s"));
     }
 
+    /// The sum of an agent's metric over the series that have all of the labels, each written as `name="value"`.
+    ///
+    /// # Panics
+    /// Where the agent of the node serves no metrics.
+    #[must_use]
+    pub fn metric(&self, node: u32, name: &str, labels: &[&str]) -> u64 {
+        let url = format!("http://{}:9469/metrics", self.address_of(node));
+        let text = self.run(Place::Outside, &format!("curl --silent --fail {url}"));
+        let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+        let wanted = series.filter(|(of, _)| labels.iter().all(|label| of.split(',').any(|one| one == *label)));
+        wanted.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+    }
+
     /// Takes a daemon of the control plane away, as a crash would.
     ///
     /// # Panics
@@ -169,14 +202,19 @@ impl Cluster {
     }
 
     /// The first process of a node, as this machine numbers it.
+    fn first_process_of(&self, node: u32) -> u32 {
+        let file = self.folder().join(format!("node{node}/pid"));
+        let pid = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        pid.trim().parse().expect("a number")
+    }
+
+    /// The root folder of a node.
     ///
     /// # Panics
     /// Where the cluster has no such node.
     #[must_use]
-    pub fn first_process_of(&self, node: u32) -> u32 {
-        let file = self.folder().join(format!("node{node}/pid"));
-        let pid = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        pid.trim().parse().expect("a number")
+    pub fn root_of(&self, node: u32) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.first_process_of(node)))
     }
 
     /// Where the scripts keep what belongs to this cluster.

@@ -103,7 +103,7 @@ impl PodNetwork {
 /// Where the node is gone.
 #[must_use]
 pub fn pod_namespaces(cluster: &Cluster, node: u32) -> BTreeSet<PathBuf> {
-    let folder = format!("/proc/{}/root/run/netns", cluster.first_process_of(node));
+    let folder = cluster.root_of(node).join("run/netns");
     // containerd makes the folder with the first pod.
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }

@@ -87,7 +87,6 @@ fn binding(place: usize, name: &str, ifindex: u32) -> Binding {
         addresses: random::pod_addresses(place).to_vec(),
         pod: Some(PodKey { namespace: namespace.to_owned(), name: pod.to_owned() }),
         adopt_until: 0,
-        router: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, ObjectMeta};
 use policy::model::{CapsuleTenant, Namespace, Node, OwnerReference};
 use serde::Deserialize;
 
@@ -23,12 +23,28 @@ pub fn namespace(report: &mut Report<'_>) -> Option<Namespace> {
     let annotations = report.annotations("metadata", &written.metadata);
     let terminating = written.metadata.deletion_timestamp.is_some();
     let references = written.metadata.owner_references.unwrap_or_default();
+    check_references(report, &references);
     let tenant_references = references
         .into_iter()
         .filter(|reference| reference.kind == "Tenant" && reference.api_version.starts_with("capsule.clastix.io/"))
         .map(|reference| OwnerReference { name: reference.name, uid: reference.uid })
         .collect();
     Some(Namespace { name, labels, annotations, tenant_references, terminating })
+}
+
+fn check_references(report: &mut Report<'_>, references: &[meta::OwnerReference]) {
+    const FIELD: &str = "metadata.ownerReferences";
+    for (index, reference) in references.iter().enumerate() {
+        let meta::OwnerReference { api_version, kind, name, uid, .. } = reference;
+        for (field, text) in [("apiVersion", api_version), ("kind", kind), ("name", name), ("uid", uid)] {
+            if text.is_empty() {
+                report.error(format_args!("{FIELD}[{index}].{field}"), "is required");
+            }
+        }
+    }
+    if references.iter().filter(|reference| reference.controller == Some(true)).count() > 1 {
+        report.error(FIELD, "name more than one controller, leave the one that manages the object");
+    }
 }
 
 /// A namespace that no file describes and some object is in.
@@ -89,6 +105,18 @@ fn pod_cidrs(report: &mut Report<'_>, spec: &core::NodeSpec) -> Vec<IpNet> {
     if written.is_empty() {
         written.extend(spec.pod_cidr.iter().map(|text| ("spec.podCIDR".to_owned(), text)));
     }
-    let ranges = written.into_iter().filter_map(|(field, text)| report.accept(field, check::range(text)));
-    ranges.map(|range| range.trunc()).collect()
+    if let (Some(first), Some(one)) = (all.first(), &spec.pod_cidr)
+        && first != one
+    {
+        report.error("spec.podCIDR", format!("{one} must be the first of spec.podCIDRs, {first}"));
+    }
+    let mut ranges: Vec<IpNet> = Vec::new();
+    for (field, text) in written {
+        let Some(range) = report.accept(&field, check::range(text)) else { continue };
+        if ranges.iter().any(|other| other.network().is_ipv4() == range.network().is_ipv4()) {
+            report.error(&field, format!("{text} is a second range of its family, keep one"));
+        }
+        ranges.push(range.trunc());
+    }
+    ranges
 }

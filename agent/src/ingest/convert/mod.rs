@@ -23,6 +23,9 @@ pub(super) use network_policy::network_policy;
 pub(super) use pod::{pod, workload};
 pub(super) use service::{DraftService, endpoint_slice, service, service_cidr};
 
+/// Bytes of keys and values (apimachinery `pkg/api/validation/objectmeta.go`).
+const MOST_ANNOTATIONS: usize = 256 * 1024;
+
 /// What to do about fields that the kind does not have.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Unknown {
@@ -179,6 +182,11 @@ impl<'a> Report<'a> {
         for key in annotations.keys() {
             // The prefix and name of an annotation's key are compared in lower case.
             self.accept(format_args!("{field}.annotations"), check::qualified_name(&key.to_lowercase()));
+        }
+        let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if size > MOST_ANNOTATIONS {
+            let problem = format!("hold {size} bytes, {MOST_ANNOTATIONS} are possible");
+            self.error(format_args!("{field}.annotations"), problem);
         }
         annotations
     }

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{self as core, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::model::{ContainerPort, HostPort, Pod};
+use policy::model::{ContainerPort, HostPort, Pod, Protocol};
 
 use super::network_policy::protocol;
 use super::{Report, Unknown};
@@ -55,10 +55,18 @@ fn from_spec(report: &mut Report<'_>, prefix: &str, metadata: &ObjectMeta, spec:
         labels: report.labels(&at_metadata, metadata),
         annotations: report.annotations(&at_metadata, metadata),
         addresses: Vec::new(),
-        node: spec.node_name.clone().unwrap_or_default(),
+        node: node_name(report, prefix, spec),
         host_network: spec.host_network.unwrap_or_default(),
         ports: ports(report, prefix, spec),
     }
+}
+
+fn node_name(report: &mut Report<'_>, prefix: &str, spec: &PodSpec) -> String {
+    let name = spec.node_name.clone().unwrap_or_default();
+    if !name.is_empty() {
+        report.accept(format_args!("{prefix}spec.nodeName"), check::dns_subdomain(&name));
+    }
+    name
 }
 
 /// The ports of containers and of sidecars: init containers that are always restarted.
@@ -69,11 +77,14 @@ fn ports(report: &mut Report<'_>, prefix: &str, spec: &PodSpec) -> Vec<Container
         .filter(|(_, container)| container.restart_policy.as_deref() == Some("Always"))
         .map(|(index, container)| ("initContainers", index, container));
     let mut ports = Vec::new();
+    let mut on_host = BTreeSet::new();
     for (list, index, container) in containers.chain(sidecars) {
         let mut names = BTreeSet::new();
         for (number, written) in container.ports.iter().flatten().enumerate() {
             let field = format!("{prefix}spec.{list}[{index}].ports[{number}]");
-            ports.extend(port(report, &field, written));
+            let port = port(report, &field, written);
+            check_host_port(report, &field, spec, port.as_ref(), &mut on_host);
+            ports.extend(port);
             if let Some(name) = &written.name
                 && !names.insert(name)
             {
@@ -82,6 +93,25 @@ fn ports(report: &mut Report<'_>, prefix: &str, spec: &PodSpec) -> Vec<Container
         }
     }
     ports
+}
+
+/// A port of the node is there once, and a pod on the node's network is called at its own.
+fn check_host_port(
+    report: &mut Report<'_>,
+    field: &str,
+    spec: &PodSpec,
+    port: Option<&ContainerPort>,
+    on_host: &mut BTreeSet<(Protocol, Option<IpAddr>, u16)>,
+) {
+    let Some((port, on_node)) = port.and_then(|port| Some((port, port.host_port.as_ref()?))) else { return };
+    let field = format!("{field}.hostPort");
+    if spec.host_network == Some(true) && on_node.port != port.port {
+        let problem = format!("{} must be the containerPort {} on the node's network", on_node.port, port.port);
+        report.error(&field, problem);
+    }
+    if !on_host.insert((port.protocol, on_node.address, on_node.port)) {
+        report.error(&field, format!("{} is there twice, change one of them", on_node.port));
+    }
 }
 
 fn port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort) -> Option<ContainerPort> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use policy::ask::{End, Engine, FlowPort, MatrixQuery, Record, Said};
-use policy::compile::{Input, NodeView, compile};
+use policy::compile::{Input, NodeView, compile_within};
 use policy::model::World;
 
 use super::Lab;
@@ -40,7 +40,7 @@ impl Lab {
     pub fn check(&self, ports: &[FlowPort], interrupted: impl Fn() -> Result<()>) -> Result<Report> {
         let world = self.world()?;
         let query = MatrixQuery { ports: ports.to_vec(), externals: self.state.external.clone(), namespace: None };
-        let records = Engine::new(&world, &self.settings.policy)?.matrix(&query)?.records().collect();
+        let records = self.engine(&world)?.matrix(&query)?.records().collect();
         self.try_out(&world, records, &interrupted)
     }
 
@@ -50,7 +50,7 @@ impl Lab {
     /// As [`Lab::check`], or an end is not in the lab.
     pub fn check_flows(&self, flows: &[Flow], interrupted: impl Fn() -> Result<()>) -> Result<Report> {
         let world = self.world()?;
-        let engine = Engine::new(&world, &self.settings.policy)?;
+        let engine = self.engine(&world)?;
         let mut records = Vec::new();
         for Flow { from, to, port } in flows {
             let receivers = engine.parties(to)?;
@@ -62,6 +62,15 @@ impl Lab {
         self.try_out(&world, records, &interrupted)
     }
 
+    /// The model, of a node with the lab's maps.
+    fn engine<'w>(&self, world: &'w World) -> Result<Engine<'w>> {
+        Ok(Engine::within(world, &self.settings.policy, &self.maps()?.capacities()?.budget())?)
+    }
+
+    fn maps(&self) -> Result<Maps> {
+        Maps::open(&self.name.pins()?, &self.settings.maps)
+    }
+
     /// Sends a packet for each record.
     fn try_out(&self, world: &World, records: Vec<Record>, interrupted: &impl Fn() -> Result<()>) -> Result<Report> {
         let config = &self.settings.policy;
@@ -69,8 +78,9 @@ impl Lab {
 
         let pins = self.name.pins()?;
         let node = self.view(world)?;
-        let ids = Maps::open(&pins, &self.settings.maps)?.observe()?.ids;
-        let compiled = compile(&Input { world, config, node: &node }, &ids, None)?;
+        let maps = self.maps()?;
+        let input = Input { world, config, node: &node };
+        let compiled = compile_within(&input, &maps.observe()?.ids, None, &maps.capacities()?.budget())?;
         let directory = Directory::new(world, &node, &compiled.desired)?;
         let mut drops = Drops::new(EventReader::open(&pins)?, directory)?;
 

@@ -53,8 +53,8 @@ fn labels(key: DropKey, status: &Status) -> Values {
     let reason = key.reason().map_or("unknown", |reason| reason.name());
     vec![
         key.direction().name().to_owned(),
-        status.tenant_label(key.source),
-        status.tenant_label(key.destination),
+        status.tenant_label(key.source()),
+        status.tenant_label(key.destination()),
         reason.to_owned(),
     ]
 }

@@ -58,7 +58,11 @@ pub(super) fn is_isolated(dropped: &Dropped<'_>) -> bool {
     dropped.judged.lower().is_some_and(|lower| {
         matches!(
             lower,
-            LowerVerdict::AllowNamed | LowerVerdict::Allow | LowerVerdict::DefaultDeny | LowerVerdict::Invalid
+            LowerVerdict::AllowNamed
+                | LowerVerdict::Allow
+                | LowerVerdict::DefaultDeny
+                | LowerVerdict::Invalid
+                | LowerVerdict::Capacity
         )
     })
 }

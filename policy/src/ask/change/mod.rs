@@ -91,6 +91,7 @@ impl Engine<'_> {
             DropReason::InvalidPolicy => {
                 vec![advice(format!("Correct {}.", dropped.judged.record().rules.join(", ")))]
             }
+            DropReason::Capacity => self.excesses().iter().map(|excess| advice(format!("{excess}."))).collect(),
             DropReason::UnknownEndpoint
             | DropReason::SpoofedSource
             | DropReason::Tunnel
@@ -100,8 +101,7 @@ impl Engine<'_> {
             | DropReason::Malformed
             | DropReason::Fragment
             | DropReason::UnsupportedProtocol
-            | DropReason::ServiceUndecided
-            | DropReason::Capacity => Vec::new(),
+            | DropReason::ServiceUndecided => Vec::new(),
         }
     }
 

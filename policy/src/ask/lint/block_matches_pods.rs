@@ -24,8 +24,8 @@ fn check(subject: &Subject<'_>) -> Vec<LintFinding> {
             let mut pods = is_in(block);
             pods.dedup();
             let Some(first) = pods.first() else { continue };
-            let message =
-                format!("{} holds {} of this cluster, among them {first}", block.cidr, counted(pods.len(), "pod"));
+            let among = if pods.len() > 1 { ", among them " } else { ": " };
+            let message = format!("{} holds {} of this cluster{among}{first}", block.cidr, counted(pods.len(), "pod"));
             let remedy = "name pods by podSelector and namespaceSelector, and leave the pod ranges out with except";
             findings.push(warning(NAME, name_of(placed.policy), format!("{field}.ipBlock.cidr"), message, remedy));
         }

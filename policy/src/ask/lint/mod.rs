@@ -10,6 +10,7 @@ mod selects_nothing;
 mod service_target_shut;
 mod subject;
 mod tenancy;
+mod too_much;
 mod unknown_label;
 mod unknown_peer;
 mod unreachable_cluster_rule;
@@ -67,7 +68,7 @@ pub struct LintRule {
 }
 
 /// Everything that is looked for in a world.
-pub const LINT_RULES: [LintRule; 12] = [
+pub const LINT_RULES: [LintRule; 13] = [
     block_matches_pods::RULE,
     dns_forgotten::RULE,
     owner_can_undo::RULE,
@@ -76,6 +77,7 @@ pub const LINT_RULES: [LintRule; 12] = [
     selects_nothing::RULE,
     service_target_shut::RULE,
     tenancy::RULE,
+    too_much::RULE,
     unknown_label::RULE,
     unknown_peer::RULE,
     unreachable_rule::RULE,

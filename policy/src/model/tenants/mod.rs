@@ -92,6 +92,13 @@ impl<'a> Tenancy<'a> {
         Some(Membership { tenant, mode: owner.mode })
     }
 
+    /// The tenant of a namespace, whose policies are that tenant's; `None` for the platform.
+    #[must_use]
+    pub fn of_namespace(&self, name: &str) -> Option<usize> {
+        let owner = self.owners.get(name)?;
+        owner.tenant.as_ref().and_then(|tenant| self.index.get(tenant)).copied()
+    }
+
     /// Every tenant that some namespace or pod belongs to, sorted.
     #[must_use]
     pub fn tenants(&self) -> &[Tenant] {

@@ -1,10 +1,11 @@
 //! Records that are written once: one that something leads to is never overwritten with another.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use common::abi::{Profile, ProgramRef};
 
 use crate::compile::{Desired, Id, Kind, Tables};
+use crate::plan::sides::{Side, sides};
 use crate::plan::{Observed, PlanError};
 
 pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanError> {
@@ -23,13 +24,12 @@ pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanEr
         }
     }
     let sets: HashSet<u32> = read.iter().flat_map(|(_, profile)| profile.rules.iter().map(|rules| rules.set)).collect();
-    for (key, program) in &old.rules {
-        if sets.contains(&key.set) && new.rules.get(key).is_some_and(|other| other != program) {
+    for (key, _) in overwritten(&old.rules, &new.rules) {
+        if sets.contains(&key.set) {
             return corrupt(Kind::Set, key.set);
         }
     }
-    let overwritten = old.ports.iter().filter(|(row, value)| new.ports.get(row).is_some_and(|other| other != *value));
-    let mut overwritten = overwritten.map(|(&row, _)| row).peekable();
+    let mut overwritten = overwritten(&old.ports, &new.ports).map(|(&row, _)| row).peekable();
     if overwritten.peek().is_some() {
         let programs = programs(old);
         for row in overwritten {
@@ -39,6 +39,14 @@ pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanEr
         }
     }
     Ok(())
+}
+
+/// Keys that have one value and are to have another.
+fn overwritten<'a, K: Ord, V: PartialEq>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, Side<'a, V, V>)> {
+    sides(old, new).filter(|(_, side)| matches!(side, Side::Both(before, after) if before != after))
 }
 
 /// The profiles that an endpoint names.

@@ -150,7 +150,7 @@ impl Case<'_> {
             (Other::Pod(pod), Peer { pods: Some(pods), .. }) => self.are(pods, pod),
             (Other::UnknownPod, _) => false,
             (_, Peer { networks: Some(networks), .. }) => networks.iter().any(|cidr| range::holds(cidr, address)),
-            (Other::OwnNode | Other::OtherNode, Peer { nodes: Some(selector), .. }) => {
+            (Other::OwnNode | Other::DistantNode, Peer { nodes: Some(selector), .. }) => {
                 self.seen.nodes_at(address).any(|node| matches(selector, &labels_of(&node.metadata)))
             }
             _ => false,

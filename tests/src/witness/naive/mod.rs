@@ -132,7 +132,7 @@ impl Case<'_> {
                 let quarantine = own.is_quarantine() || other.is_quarantine();
                 Some(if quarantine { "quarantine" } else { "tenant_isolation" })
             }
-            Other::OwnNode | Other::OtherNode | Other::Outside => None,
+            Other::OwnNode | Other::DistantNode | Other::Outside => None,
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) enum Other<'a> {
     /// "An address in a pod range that no known pod owns."
     UnknownPod,
     OwnNode,
-    OtherNode,
+    DistantNode,
     Outside,
 }
 
@@ -112,7 +112,7 @@ impl Seen {
             return Other::OwnNode;
         }
         if self.nodes_at(address).next().is_some() {
-            return Other::OtherNode;
+            return Other::DistantNode;
         }
         let in_pod_range = self.pod_ranges().iter().any(|cidr| range::holds(cidr, address));
         if in_pod_range { Other::UnknownPod } else { Other::Outside }

@@ -118,7 +118,7 @@ pub fn pods(extent: Extent) -> impl Strategy<Value = Vec<Value>> {
     let pods: Vec<_> = (0..PODS.len()).map(|place| pod(extent, place)).collect();
     (pods, option::weighted(0.3, labels())).prop_map(|(pods, host)| {
         let host = host.map(|labels| {
-            let mut pod = manifest(HOST_POD, labels, json!({"nodeName": super::super::NODE, "hostNetwork": true}));
+            let mut pod = manifest(HOST_POD, &labels, json!({"nodeName": super::super::NODE, "hostNetwork": true}));
             pod["status"] = json!({"phase": "Running"});
             pod
         });
@@ -140,7 +140,7 @@ pub fn pod(extent: Extent, place: usize) -> BoxedStrategy<Option<Value>> {
             let (labels, containers, node, phase) = fields?;
             let mut spec = containers;
             spec["nodeName"] = node.into();
-            let mut pod = manifest(PODS[place], labels, spec);
+            let mut pod = manifest(PODS[place], &labels, spec);
             let addresses = pod_addresses(place).map(|address| json!({"ip": address}));
             pod["status"] = json!({"phase": phase, "podIP": addresses[0]["ip"], "podIPs": addresses});
             Some(pod)
@@ -148,7 +148,7 @@ pub fn pod(extent: Extent, place: usize) -> BoxedStrategy<Option<Value>> {
         .boxed()
 }
 
-fn manifest(key: &str, labels: Value, mut spec: Value) -> Value {
+fn manifest(key: &str, labels: &Value, mut spec: Value) -> Value {
     let (namespace, name) = key.split_once('/').expect("a namespace and a name");
     if spec.get("containers").is_none() {
         spec["containers"] = json!([{"name": "main"}]);

@@ -64,8 +64,10 @@ pub(super) fn namespaces(report: &mut Report<'_>, field: &str, written: &LabelSe
 }
 
 pub(super) fn pods(report: &mut Report<'_>, field: &str, written: &written::NamespacedPod) -> Pods {
+    let namespaces = written.namespace_selector.as_ref();
+    let namespaces = namespaces.map(|it| readable(report, &format!("{field}.pods.namespaceSelector"), it));
     Pods {
-        namespaces: readable(report, &format!("{field}.pods.namespaceSelector"), &written.namespace_selector),
+        namespaces: namespaces.unwrap_or_default(),
         pods: readable(report, &format!("{field}.pods.podSelector"), &written.pod_selector),
     }
 }

@@ -14,8 +14,7 @@ pub struct Subject {
 #[serde(rename_all = "camelCase")]
 pub struct NamespacedPod {
     /// Absent: every namespace.
-    #[serde(default)]
-    pub namespace_selector: LabelSelector,
+    pub namespace_selector: Option<LabelSelector>,
     pub pod_selector: LabelSelector,
 }
 

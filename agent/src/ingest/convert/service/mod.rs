@@ -69,6 +69,10 @@ pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
         report.accept("spec.selector", check::qualified_name(key));
         report.accept(format_args!("spec.selector[{key}]"), check::label_value(value));
     }
+    let first = spec.cluster_ip.as_deref().unwrap_or_default();
+    if first.is_empty() && spec.cluster_ips.iter().flatten().next().is_some() {
+        report.error("spec.clusterIPs", "may not be there without spec.clusterIP, which is the first of them");
+    }
     options::check(report, shape, &spec);
     let cluster_ips = addresses::cluster_ips(report, shape, &spec);
     let [wants_v4, wants_v6] = addresses::wanted(report, shape, &spec, &cluster_ips);

@@ -1,7 +1,7 @@
 //! `bulkhead agent` on a node, as a child of the test.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
@@ -18,20 +18,33 @@ pub struct Agent {
     _folder: tempfile::TempDir,
 }
 
+/// Tenants by the label `example.com/team` of their namespaces.
+pub const TEAMS: &str = "tenancy: {mode: baseline, sources: [{namespaceLabel: example.com/team}]}\n";
+
 impl Agent {
-    /// Starts `binary`, a path of this machine under the work folder, which every node sees.
+    /// Starts `binary`, a path of this machine under the work folder, which every node sees, with a configuration.
     ///
     /// # Panics
     /// Where it does not start.
     #[must_use]
-    pub fn start(cluster: &Cluster, node: u32, binary: &Path, arguments: &[&str]) -> Self {
+    pub fn start(cluster: &Cluster, node: u32, binary: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("agent.log");
         let output = File::create(&log).expect("a log");
-        let mut command = cluster.command(Place::Node(node), &binary.to_string_lossy());
-        command.args(["agent", "--node-name", &format!("node{node}")]).args(arguments);
+        fs::write(cluster.root_of(node).join("run/agent.yaml"), config).expect("a configuration");
+        let mut command = cluster.command(Place::Node(node), binary);
+        command.args(["agent", "--node-name", &format!("node{node}"), "--config", "/run/agent.yaml"]);
         command.stdout(output.try_clone().expect("a second handle")).stderr(output);
         Self { launcher: command.spawn().expect("exec.sh"), log, _folder: folder }
+    }
+
+    /// One on each node.
+    ///
+    /// # Panics
+    /// As [`Agent::start`].
+    #[must_use]
+    pub fn start_everywhere(cluster: &Cluster, binary: &str, config: &str) -> [Self; 2] {
+        [1, 2].map(|node| Self::start(cluster, node, binary, config))
     }
 
     /// The agent's own process, as this machine numbers it.
@@ -62,7 +75,7 @@ impl Agent {
     /// Where the log is gone.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).expect("the log")
+        fs::read_to_string(&self.log).expect("the log")
     }
 }
 

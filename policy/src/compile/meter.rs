@@ -1,0 +1,338 @@
+//! Counts what the NetworkPolicies of each namespace take, and stops a compile whose budget does not suffice.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::CompileError;
+use super::budget::{Budget, Excess, Resource};
+use super::class::Classes;
+use super::identity::Identities;
+use super::ids::Digest;
+use super::mentions::Mentions;
+use super::set::PolicySet;
+use super::subjects::Sets;
+use crate::model::tenants::Tenancy;
+use crate::model::{Block, World};
+
+/// Why a compile ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Error(CompileError),
+    /// Another one is to go without the rules of these.
+    Over(Over),
+}
+
+impl From<CompileError> for Stop {
+    fn from(error: CompileError) -> Self {
+        Self::Error(error)
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Over {
+    Namespaces(Vec<Excess>),
+    /// Sets that only the compile before used.
+    Previous,
+}
+
+/// What a compile goes without.
+#[derive(Debug, Default)]
+pub(super) struct Without {
+    namespaces: BTreeMap<String, Excess>,
+    /// What only old sets allow drops until the endpoints have left them, as after a restart.
+    pub(super) previous: bool,
+}
+
+impl Without {
+    pub(super) fn add(&mut self, over: Over) {
+        match over {
+            Over::Namespaces(excesses) => {
+                self.namespaces.extend(excesses.into_iter().map(|excess| (excess.namespace.clone(), excess)));
+            }
+            Over::Previous => self.previous = true,
+        }
+    }
+
+    /// True where the rules of a namespace's policies are left out.
+    pub(super) fn is_closed(&self, namespace: &str) -> bool {
+        self.namespaces.contains_key(namespace)
+    }
+
+    pub(super) fn into_excesses(self) -> Vec<Excess> {
+        self.namespaces.into_values().collect()
+    }
+}
+
+/// Who pays for what a set takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payer<'s> {
+    /// No rule of a NetworkPolicy is in it.
+    Administrators,
+    Namespace(&'s str),
+    /// It is a set of the compile before.
+    Previous,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    rules: usize,
+    /// As if every pod were told apart from all others, so that nobody pays for labels that others select on.
+    weight: usize,
+    ports: usize,
+}
+
+pub(super) struct Meter<'a> {
+    budget: &'a Budget,
+    without: &'a Without,
+    tenancy: &'a Tenancy<'a>,
+    /// By namespace: the number of its owner, in [`Meter::work`].
+    owners: HashMap<&'a str, usize>,
+    work: Vec<usize>,
+    previous: Cost,
+    previous_work: usize,
+    costs: BTreeMap<&'a str, Cost>,
+}
+
+impl<'a> Meter<'a> {
+    pub(super) fn new(world: &'a World, tenancy: &'a Tenancy<'a>, budget: &'a Budget, without: &'a Without) -> Self {
+        let mut next = tenancy.tenants().len();
+        let owners = world.namespaces.keys().map(|name| {
+            let owner = tenancy.of_namespace(name).unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            });
+            (name.as_str(), owner)
+        });
+        let owners = owners.collect();
+        Self {
+            budget,
+            without,
+            tenancy,
+            owners,
+            work: vec![0; next],
+            previous: Cost::default(),
+            previous_work: 0,
+            costs: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_closed(&self, namespace: &str) -> bool {
+        self.without.is_closed(namespace)
+    }
+
+    pub(super) fn payer<'s>(&self, content: &Digest, set: &'s PolicySet, current: &Sets) -> Payer<'s> {
+        match set.namespace() {
+            _ if !current.contains_key(content) => Payer::Previous,
+            Some(namespace) if !self.is_closed(namespace) => Payer::Namespace(namespace),
+            Some(_) | None => Payer::Administrators,
+        }
+    }
+
+    /// What may still be spent for a set. A namespace that is not known has no policies to be enforced.
+    pub(super) fn allowance(&self, payer: Payer<'_>) -> usize {
+        match payer {
+            Payer::Administrators => usize::MAX,
+            Payer::Previous => self.budget.work.saturating_sub(self.previous_work),
+            Payer::Namespace(name) => {
+                let spent = self.owners.get(name).and_then(|&owner| self.work.get(owner));
+                self.budget.work.saturating_sub(spent.copied().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Spends what is not needed to enforce a namespace's policies, if there is so much left.
+    pub(super) fn affords(&mut self, namespace: &str, work: usize) -> bool {
+        let payer = Payer::Namespace(namespace);
+        work <= self.allowance(payer) && self.spend(payer, work).is_ok()
+    }
+
+    pub(super) fn spend(&mut self, payer: Payer<'_>, work: usize) -> Result<(), Stop> {
+        let within = work <= self.allowance(payer);
+        match payer {
+            Payer::Administrators => {}
+            Payer::Previous => self.previous_work = self.previous_work.saturating_add(work),
+            Payer::Namespace(name) => {
+                if let Some(spent) = self.owners.get(name).and_then(|&owner| self.work.get_mut(owner)) {
+                    *spent = spent.saturating_add(work);
+                }
+            }
+        }
+        if within { Ok(()) } else { Err(self.over(payer, Resource::Work, self.budget.work.saturating_add(work))) }
+    }
+
+    /// A row for an identity of so many pods, or for a class (of one).
+    pub(super) fn row(&mut self, payer: Payer<'_>, pods: usize) -> Result<(), Stop> {
+        let limit = self.budget.rules;
+        let Some(cost) = self.cost(payer) else { return Ok(()) };
+        cost.rules += 1;
+        cost.weight += pods;
+        let needed = cost.rules;
+        if needed > limit { Err(self.over(payer, Resource::Rules, needed)) } else { Ok(()) }
+    }
+
+    pub(super) fn program(&mut self, payer: Payer<'_>, rows: usize) -> Result<(), Stop> {
+        let limit = self.budget.ports;
+        let Some(cost) = self.cost(payer) else { return Ok(()) };
+        cost.ports += rows;
+        let needed = cost.ports;
+        if needed > limit { Err(self.over(payer, Resource::Ports, needed)) } else { Ok(()) }
+    }
+
+    fn cost(&mut self, payer: Payer<'_>) -> Option<&mut Cost> {
+        match payer {
+            Payer::Administrators => None,
+            Payer::Previous => Some(&mut self.previous),
+            Payer::Namespace(name) => {
+                let (name, _) = self.owners.get_key_value(name)?;
+                Some(self.costs.entry(name).or_default())
+            }
+        }
+    }
+
+    pub(super) fn over(&self, payer: Payer<'_>, of: Resource, needed: usize) -> Stop {
+        Stop::Over(match payer {
+            Payer::Namespace(name) => Over::Namespaces(vec![self.excess(name, of, needed)]),
+            Payer::Administrators | Payer::Previous => Over::Previous,
+        })
+    }
+
+    fn excess(&self, namespace: &str, of: Resource, needed: usize) -> Excess {
+        let tenant = self.tenancy.of_namespace(namespace).and_then(|tenant| self.tenancy.names().get(tenant)).cloned();
+        Excess { namespace: namespace.to_owned(), tenant, of, needed, limit: self.limit(of) }
+    }
+
+    const fn limit(&self, of: Resource) -> usize {
+        match of {
+            Resource::Rules => self.budget.rules,
+            Resource::Ports => self.budget.ports,
+            Resource::Ranges => self.budget.ranges,
+            Resource::Ids => self.budget.ids,
+            Resource::Work => self.budget.work,
+            Resource::Intervals => common::abi::ProgramRef::MAX_ROWS as usize,
+        }
+    }
+
+    /// The classes of all blocks.
+    pub(super) fn classes<'s>(
+        &self,
+        mentions: &Mentions<'s>,
+        live: &Sets,
+        current: &Sets,
+    ) -> Result<Classes<'s>, Stop> {
+        let (of, needed) = match Classes::new(&mentions.blocks, self.budget.work) {
+            Ok(classes) => {
+                let prefixes = |v4: bool| classes.prefixes().filter(|(net, _)| net.network().is_ipv4() == v4).count();
+                let needed = prefixes(true).max(prefixes(false));
+                if needed <= self.budget.ranges {
+                    return Ok(classes);
+                }
+                (Resource::Ranges, needed)
+            }
+            Err(needed) => (Resource::Work, needed),
+        };
+        match self.most_blocks(live, current) {
+            Some(namespace) => Err(Stop::Over(Over::Namespaces(vec![self.excess(namespace, of, needed)]))),
+            None if live.len() > current.len() => Err(Stop::Over(Over::Previous)),
+            // They are the administrators'.
+            None => Classes::new(&mentions.blocks, usize::MAX).map_err(|_| {
+                let remedy = "let fewer ipBlocks overlap";
+                CompileError::Full { what: "blocks in CIDR classes", limit: u32::MAX, remedy }.into()
+            }),
+        }
+    }
+
+    /// The namespace whose policies name most blocks.
+    fn most_blocks<'s>(&self, live: &'s Sets, current: &Sets) -> Option<&'s str> {
+        let mut named: BTreeMap<&str, BTreeSet<&Block>> = BTreeMap::new();
+        for (content, set) in live {
+            if let Payer::Namespace(namespace) = self.payer(content, set, current) {
+                named.entry(namespace).or_default().extend(set.blocks());
+            }
+        }
+        let named = named.into_iter().filter(|(_, blocks)| !blocks.is_empty());
+        named.max_by_key(|(_, blocks)| blocks.len()).map(|(namespace, _)| namespace)
+    }
+
+    /// Whether all that was compiled fits; else who goes without rules: owner by owner, the one that takes most first,
+    /// until the rest fits.
+    pub(super) fn settle(
+        &self,
+        taken: &Taken,
+        identities: &Identities<'_>,
+        live: &Sets,
+        current: &Sets,
+    ) -> Result<(), Stop> {
+        let fits = taken.rules <= self.budget.rules && taken.ports <= self.budget.ports && taken.ids <= self.budget.ids;
+        if fits {
+            return Ok(());
+        }
+        let cost = |of: Resource, cost: &Cost| match of {
+            Resource::Ports => cost.ports,
+            Resource::Rules | Resource::Ids => cost.rules,
+            Resource::Ranges | Resource::Work | Resource::Intervals => 0,
+        };
+        let first = self.by_owner(&self.told_apart(identities, live, current), live.len());
+        let whole = [(Resource::Rules, taken.rules), (Resource::Ports, taken.ports), (Resource::Ids, taken.ids)];
+        for (of, needed) in whole {
+            let mut excess = needed.saturating_sub(self.limit(of));
+            let mut over = Vec::new();
+            for &namespace in &first {
+                let freed = self.costs.get(namespace).map_or(0, |it| cost(of, it));
+                if excess > 0 && freed > 0 {
+                    excess = excess.saturating_sub(freed);
+                    over.push(self.excess(namespace, of, needed));
+                }
+            }
+            if !over.is_empty() {
+                return Err(Stop::Over(Over::Namespaces(over)));
+            }
+        }
+        Ok(())
+    }
+
+    /// By owner: identities that are told apart by labels that nobody else asks for. Whoever selects all pods pays a rule
+    /// for each.
+    fn told_apart(&self, identities: &Identities<'_>, live: &Sets, current: &Sets) -> HashMap<usize, usize> {
+        let mut asking: HashMap<&str, BTreeSet<Option<usize>>> = HashMap::new();
+        for (content, set) in live {
+            let owner = match self.payer(content, set, current) {
+                Payer::Namespace(name) => self.owners.get(name).copied(),
+                Payer::Administrators | Payer::Previous => None,
+            };
+            for key in set.pod_keys() {
+                asking.entry(key).or_default().insert(owner);
+            }
+        }
+        let mut alone: HashMap<usize, HashSet<&str>> = HashMap::new();
+        for (key, owners) in asking {
+            if let (1, Some(Some(owner))) = (owners.len(), owners.first()) {
+                alone.entry(*owner).or_default().insert(key);
+            }
+        }
+        alone.into_iter().map(|(owner, keys)| (owner, identities.told_apart_by(&keys))).collect()
+    }
+
+    /// The namespaces of the owner that takes most first: a row for each set and identity that it tells apart, too.
+    fn by_owner(&self, told_apart: &HashMap<usize, usize>, sets: usize) -> Vec<&'a str> {
+        let mut of_owner: HashMap<Option<usize>, usize> = HashMap::new();
+        of_owner.extend(told_apart.iter().map(|(&owner, &identities)| (Some(owner), identities * sets)));
+        for (name, cost) in &self.costs {
+            *of_owner.entry(self.owners.get(name).copied()).or_default() += cost.weight + cost.ports;
+        }
+        let mut names: Vec<&str> = self.costs.keys().copied().collect();
+        names.sort_by_key(|name| {
+            let owner = self.owners.get(name).copied();
+            let own = self.costs.get(name).map_or(0, |cost| cost.weight + cost.ports);
+            (Reverse(of_owner.get(&owner).copied()), owner, Reverse(own), *name)
+        });
+        names
+    }
+}
+
+/// What a compiled world takes without the sets of the compile before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) rules: usize,
+    pub(super) ports: usize,
+    pub(super) ids: usize,
+}

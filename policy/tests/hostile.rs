@@ -1,0 +1,232 @@
+//! One tenant that asks for more than a node has costs the others nothing: its own policies fail closed, and what
+//! administrators and tenancy say is enforced whatever it does.
+#![allow(clippy::unwrap_used, reason = "a test ends where its world does not hold")]
+
+mod world;
+
+use common::abi::{AllowReason, Direction, DropReason};
+use common::decide::Verdict;
+use policy::compile::{Compiled, Resource};
+use policy::model::{
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, NetworkPolicy, Peer, Pods, PolicyTier, Rule,
+};
+use policy::plan::{Capacities, Observed, prepare};
+use world::{Scene, block, own_pods, policy, rule, selector, tcp, to_tcp};
+
+/// Small maps: a third of each is what a compile may take.
+const SMALL: Capacities = Capacities {
+    peers: 1 << 10,
+    ranges: 3 * 40,
+    rules: 3 * 100,
+    ports: 3 * 400,
+    profiles: 1 << 10,
+    endpoints: 1 << 10,
+    interfaces: 1 << 10,
+    ids: 3 * 1000,
+};
+
+const FRIENDS: usize = 3;
+const HOSTILES: usize = 40;
+
+/// Red's x, whose pod a is for its pod b alone, and black's namespace, whose pods all have a label of their own.
+fn scene() -> Scene {
+    let mut scene = Scene::default();
+    scene.owned("x", "red");
+    scene.owned("y", "red");
+    scene.owned("evil", "black");
+    for (index, name) in ["a", "b", "c"].iter().take(FRIENDS).enumerate() {
+        scene.pod(&format!("x/{name}"), &format!("app={name}"), &[&format!("10.244.0.{}", index + 1)]);
+    }
+    for index in 0..HOSTILES {
+        scene.pod(&format!("evil/{index}"), &format!("own=v{index}"), &[&format!("10.244.1.{}", index + 1)]);
+    }
+    scene.policy(NetworkPolicy {
+        ingress: Some(vec![rule(&[own_pods("app=b")], &[tcp(80)])]),
+        subject: selector("app=a"),
+        ..policy("x", "from-b")
+    });
+    scene
+}
+
+fn hostile(scene: &mut Scene, name: &str, ingress: Vec<Rule>) {
+    scene.policy(NetworkPolicy { ingress: Some(ingress), ..policy("evil", name) });
+}
+
+/// More rows than there are: each pod's set knows each other pod.
+fn overfill(scene: &mut Scene) {
+    for index in 0..HOSTILES {
+        let from = rule(&[own_pods(&format!("own=v{index}"))], &[tcp(80)]);
+        let to = selector(&format!("own=v{}", (index + 1) % HOSTILES));
+        let mut policy = NetworkPolicy { subject: to, ..policy("evil", &format!("p{index}")) };
+        policy.ingress = Some(vec![from, rule(&[own_pods("own")], &[tcp(81)])]);
+        scene.policy(policy);
+    }
+}
+
+/// What is enforced, and what it was compiled from.
+#[derive(Default)]
+struct Node {
+    observed: Observed,
+    compiled: Compiled,
+}
+
+impl Node {
+    /// Makes a scene the one that is enforced, as an agent does it.
+    fn enforce(&mut self, scene: &Scene) {
+        let mut previous = std::mem::take(&mut self.compiled);
+        loop {
+            let (compiled, plan) = prepare(&scene.input(), &self.observed, Some(&previous), &SMALL).unwrap();
+            plan.apply_to(&mut self.observed);
+            let leftovers = compiled.leftovers;
+            previous = compiled;
+            if !leftovers {
+                break;
+            }
+        }
+        self.compiled = previous;
+    }
+
+    fn verdict(&self, scene: &Scene, pod: &str, direction: Direction, other: &str, port: u16) -> Verdict {
+        let compiled = &self.compiled;
+        assert_eq!(self.observed.tables, compiled.desired.tables, "all of it is enforced");
+        scene.judge(compiled, pod, direction, other, to_tcp(port)).verdict
+    }
+
+    fn excess(&self) -> Vec<(&str, Resource)> {
+        self.compiled.excesses.iter().map(|excess| (excess.namespace.as_str(), excess.of)).collect()
+    }
+}
+
+const B: &str = "10.244.0.2";
+const C: &str = "10.244.0.3";
+const EVIL: &str = "10.244.1.2";
+
+/// What red wrote holds; what black did not want to be reached by stays out.
+fn unharmed(node: &Node, scene: &Scene) {
+    let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
+    assert_eq!(node.verdict(scene, "x/a", Direction::Ingress, B, 80), allowed);
+    assert_eq!(node.verdict(scene, "x/a", Direction::Ingress, C, 80), Verdict::Drop(DropReason::DefaultDeny));
+    assert_eq!(node.verdict(scene, "x/b", Direction::Ingress, EVIL, 80), Verdict::Drop(DropReason::TenantIsolation));
+    let closed = node.verdict(scene, "evil/0", Direction::Ingress, EVIL, 80);
+    assert_eq!(closed, Verdict::Drop(DropReason::Capacity));
+    let open = node.verdict(scene, "evil/0", Direction::Egress, "192.0.2.77", 80);
+    assert_eq!(open, Verdict::Allow(AllowReason::NoPolicy), "no policy of it isolates in egress");
+}
+
+#[test]
+fn more_rules_than_there_are_close_the_tenant_that_asks_for_them() {
+    let mut scene = scene();
+    let mut node = Node::default();
+    node.enforce(&scene);
+    assert_eq!(node.excess(), []);
+    overfill(&mut scene);
+    node.enforce(&scene);
+    assert_eq!(node.excess(), [("evil", Resource::Rules)]);
+    unharmed(&node, &scene);
+    // And back, once it asks for less.
+    scene.world.network_policies.retain(|(namespace, _), _| namespace == "x");
+    hostile(&mut scene, "one", vec![rule(&[own_pods("own=v1")], &[])]);
+    node.enforce(&scene);
+    assert_eq!(node.excess(), []);
+    let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
+    assert_eq!(node.verdict(&scene, "evil/0", Direction::Ingress, EVIL, 80), allowed);
+}
+
+#[test]
+fn so_do_ports_address_ranges_and_intervals() {
+    let many_ports = |count: u16| (0..count).map(|port| tcp(2 * port + 1)).collect::<Vec<_>>();
+    let by_port = vec![rule(&[own_pods("own=v1")], &many_ports(300))];
+    let too_long = vec![rule(&[own_pods("own=v1")], &many_ports(3000))];
+    let blocks: Vec<Peer> = (0..60).map(|index| block(&format!("172.16.{index}.0/24"), &[])).collect();
+    let cases =
+        [(by_port, Resource::Ports), (too_long, Resource::Intervals), (vec![rule(&blocks, &[])], Resource::Ranges)];
+    for (ingress, of) in cases {
+        let mut scene = scene();
+        let mut node = Node::default();
+        node.enforce(&scene);
+        hostile(&mut scene, "many", ingress);
+        node.enforce(&scene);
+        assert_eq!(node.excess(), [("evil", of)]);
+        unharmed(&node, &scene);
+    }
+}
+
+fn deny(name: &str, subject: &str, from: &str) -> ClusterNetworkPolicy {
+    let pods = |pods: &str| Pods { pods: selector(pods), ..Pods::default() };
+    let peers = vec![ClusterPeer::Pods(pods(from))];
+    ClusterNetworkPolicy {
+        name: name.to_owned(),
+        tier: PolicyTier::Admin,
+        priority: 0,
+        subject: pods(subject),
+        ingress: vec![ClusterRule { action: Action::Deny, peers, ports: vec![] }],
+        egress: vec![],
+    }
+}
+
+#[test]
+fn administrators_and_tenancy_never_wait_for_room() {
+    let mut scene = scene();
+    let mut node = Node::default();
+    // As much as there is, and not more.
+    for index in 0..4 {
+        hostile(&mut scene, &format!("p{index}"), vec![rule(&[own_pods(&format!("own=v{index}"))], &[tcp(80)])]);
+    }
+    node.enforce(&scene);
+    assert_eq!(node.excess(), []);
+    overfill(&mut scene);
+    node.enforce(&scene);
+    unharmed(&node, &scene);
+
+    // An administrator denies, for all pods: every set is another one.
+    let policy = deny("no-b", "", "app=b");
+    scene.world.cluster_network_policies.insert(policy.name.clone(), policy);
+    node.enforce(&scene);
+    assert_eq!(node.excess(), [("evil", Resource::Rules)]);
+    let denied = Verdict::Drop(DropReason::ClusterPolicy);
+    assert_eq!(node.verdict(&scene, "x/a", Direction::Ingress, B, 80), denied);
+    assert_eq!(node.verdict(&scene, "evil/0", Direction::Ingress, B, 80), denied);
+
+    // A namespace moves to another tenant.
+    scene.world.namespaces.remove("x");
+    scene.owned("x", "green");
+    scene.pod("y/d", "app=d", &["10.244.0.4"]);
+    node.enforce(&scene);
+    let isolated = Verdict::Drop(DropReason::TenantIsolation);
+    assert_eq!(node.verdict(&scene, "x/b", Direction::Ingress, "10.244.0.4", 80), isolated);
+    assert_eq!(node.verdict(&scene, "y/d", Direction::Ingress, B, 80), denied);
+    assert_eq!(node.verdict(&scene, "y/d", Direction::Ingress, C, 80), isolated);
+}
+
+#[test]
+fn the_tenant_that_takes_most_goes_first_and_its_largest_namespace_before_its_others() {
+    let mut scene = scene();
+    scene.owned("evil-too", "black");
+    scene.pod("evil-too/z", "app=z", &["10.244.2.1"]);
+    let small = NetworkPolicy { ingress: Some(vec![rule(&[own_pods("app=z")], &[])]), ..policy("evil-too", "small") };
+    scene.policy(small);
+    overfill(&mut scene);
+    let mut node = Node::default();
+    node.enforce(&scene);
+    assert_eq!(node.excess(), [("evil", Resource::Rules)]);
+    let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
+    assert_eq!(node.verdict(&scene, "evil-too/z", Direction::Ingress, "10.244.2.1", 80), allowed);
+    assert_eq!(node.verdict(&scene, "x/a", Direction::Ingress, B, 80), allowed);
+}
+
+#[test]
+fn labels_that_others_select_on_close_nobody_who_asks_for_less() {
+    let mut scene = scene();
+    // Everybody may reach red's pods; black tells all pods apart that do.
+    let everybody = world::pods("", "");
+    scene.policy(NetworkPolicy { ingress: Some(vec![rule(&[everybody.clone()], &[])]), ..policy("x", "everybody") });
+    for index in 0..HOSTILES {
+        let one = world::pods("", &format!("own=v{index}"));
+        hostile(&mut scene, &format!("p{index}"), vec![rule(&[one, everybody.clone()], &[tcp(80 + index as u16)])]);
+    }
+    let mut node = Node::default();
+    node.enforce(&scene);
+    assert!(node.excess().iter().all(|(namespace, _)| *namespace == "evil"), "{:?}", node.excess());
+    let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
+    assert_eq!(node.verdict(&scene, "x/a", Direction::Ingress, B, 80), allowed);
+}
