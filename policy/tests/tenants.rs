@@ -1,13 +1,14 @@
-//! Whose a namespace is, and how it is held apart: one test a case of CONTRACT.md §2 and §3.
+//! Whose a namespace is, and how it is held apart (CONTRACT.md §2). What that means for packets is in
+//! `tests/semantics/cases/tenancy/`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its world does not hold")]
 
 mod world;
 
-use common::abi::{AllowReason, Direction, DropReason};
+use common::abi::{Direction, DropReason};
 use common::decide::Verdict;
 use policy::model::tenants::{Finding, ISOLATION_ANNOTATION, QuarantineReason, Tenancy, Tenant};
-use policy::model::{Isolation, Namespace, NetworkPolicy, OwnerReference, Peer, PodKey, TenantSource, Untenanted};
-use world::{Scene, own_pods, pods, policy, rule, to_tcp};
+use policy::model::{Isolation, Namespace, OwnerReference, PodKey, TenantSource, Untenanted};
+use world::{Scene, to_tcp};
 
 /// One namespace `x` with a pod `x/a`, owned by the Tenant `red`.
 fn scene() -> Scene {
@@ -171,82 +172,12 @@ fn equal_names_from_different_sources_are_told_apart() {
     assert_eq!(tenancy.names(), ["red", "blue", "team=red"]);
 }
 
-/// `x/a` of red, `y/b` of green, `z/c` of the platform.
-fn three() -> Scene {
+#[test]
+fn a_pod_whose_namespace_is_not_known_is_an_unknown_pod() {
     let mut scene = scene();
     scene.owned("y", "green");
     scene.pod("y/b", "", &["10.244.0.2"]);
-    scene.pod("z/c", "", &["10.244.0.3"]);
-    scene
-}
-
-const GREEN: &str = "10.244.0.2";
-const PLATFORM: &str = "10.244.0.3";
-const UNKNOWN: &str = "10.244.0.9";
-
-fn verdict(scene: &Scene, direction: Direction, other: &str) -> Verdict {
-    scene.judge(&scene.compile(), "x/a", direction, other, to_tcp(80)).verdict
-}
-
-#[test]
-fn baseline_admits_no_other_tenant_but_lets_out() {
-    let scene = three();
-    assert_eq!(verdict(&scene, Direction::Ingress, GREEN), Verdict::Drop(DropReason::TenantIsolation));
-    assert_eq!(verdict(&scene, Direction::Ingress, PLATFORM), Verdict::Allow(AllowReason::NoPolicy));
-    assert_eq!(verdict(&scene, Direction::Ingress, UNKNOWN), Verdict::Drop(DropReason::UnknownEndpoint));
-    assert_eq!(verdict(&scene, Direction::Egress, GREEN), Verdict::Allow(AllowReason::NoPolicy));
-}
-
-#[test]
-fn only_a_rule_that_names_namespaces_opens_a_baseline_tenant() {
-    let admits = |peers: &[Peer]| {
-        let mut scene = three();
-        let ingress = Some(vec![rule(peers, &[])]);
-        scene.policy(NetworkPolicy { ingress, ..policy("x", "open") });
-        verdict(&scene, Direction::Ingress, GREEN)
-    };
-    let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
-    let isolated = Verdict::Drop(DropReason::TenantIsolation);
-    assert_eq!(admits(&[pods("kubernetes.io/metadata.name=y", "")]), allowed);
-    assert_eq!(admits(&[]), isolated, "no from");
-    assert_eq!(admits(&[pods("", "")]), isolated, "namespaceSelector: {{}}");
-    assert_eq!(admits(&[world::block("0.0.0.0/0", &[])]), isolated, "an ipBlock");
-    assert_eq!(admits(&[own_pods("")]), Verdict::Drop(DropReason::DefaultDeny), "nothing matches at all");
-}
-
-#[test]
-fn strict_holds_in_both_directions_above_every_policy() {
-    let mut scene = three();
-    scene.config.mode = Isolation::Strict;
-    let all = Some(vec![rule(&[pods("kubernetes.io/metadata.name", "")], &[])]);
-    scene.policy(NetworkPolicy { ingress: all.clone(), egress: all, ..policy("x", "open") });
-    for direction in Direction::ALL {
-        assert_eq!(verdict(&scene, direction, GREEN), Verdict::Drop(DropReason::TenantIsolation));
-        assert_eq!(verdict(&scene, direction, PLATFORM), Verdict::Allow(AllowReason::NetworkPolicy));
-    }
-}
-
-#[test]
-fn audit_lets_pass_and_says_what_would_drop() {
-    let mut scene = three();
-    scene.config.mode = Isolation::Audit;
-    let judgement = scene.judge(&scene.compile(), "x/a", Direction::Ingress, GREEN, to_tcp(80));
-    assert_eq!(judgement.verdict, Verdict::Allow(AllowReason::NoPolicy));
-    assert_eq!(judgement.audited, Some(DropReason::TenantIsolation));
-}
-
-#[test]
-fn quarantine_is_another_tenant_to_every_tenant_but_not_to_the_platform() {
-    let mut scene = three();
-    scene.world.namespaces.get_mut("y").unwrap().tenant_references.clear();
-    assert_eq!(verdict(&scene, Direction::Ingress, GREEN), Verdict::Drop(DropReason::Quarantine));
-    let judged = scene.judge(&scene.compile(), "y/b", Direction::Ingress, PLATFORM, to_tcp(80)).verdict;
-    assert_eq!(judged, Verdict::Allow(AllowReason::NoPolicy));
-}
-
-#[test]
-fn a_pod_whose_namespace_is_not_known_is_an_unknown_pod() {
-    let mut scene = three();
     scene.world.namespaces.remove("y");
-    assert_eq!(verdict(&scene, Direction::Ingress, GREEN), Verdict::Drop(DropReason::UnknownEndpoint));
+    let judgement = scene.judge(&scene.compile(), "x/a", Direction::Ingress, "10.244.0.2", to_tcp(80));
+    assert_eq!(judgement.verdict, Verdict::Drop(DropReason::UnknownEndpoint));
 }

@@ -22,7 +22,9 @@ pub fn problems(scenario: &Scenario) -> Result<Vec<String>> {
         }
         objects.merge(stage.manifests()?);
         let assigned: Assigned = world.pods.iter().map(|(key, pod)| (key.clone(), pod.addresses.clone())).collect();
-        world = objects.world(&assigned)?.world;
+        let mut next = objects.world(&assigned)?.world;
+        next.hold_policies(&world);
+        world = next;
         let engine = Engine::new(&world, &settings.policy)?;
         let found = differences(&engine, stage)?.into_iter().chain(accepted(&objects, stage)?);
         problems.extend(found.map(|problem| format!("stage {}: {problem}", number + 1)));

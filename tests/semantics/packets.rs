@@ -7,7 +7,8 @@ use agent::ingest::{Manifests, ObjectId};
 use agent::lab::{Checked, Cni, Flow, Lab, UpOptions};
 use anyhow::{Context, Result};
 use policy::ask::End;
-use tests::inside::Inside;
+use serde_json::Value;
+use tests::inside::{Inside, listing};
 use tests::lab::Tried;
 use tests::live::Connection;
 
@@ -62,9 +63,10 @@ impl<'a> Field<'a> {
             self.judge(&stages, |name, problem| {
                 problems.entry(name.to_owned()).or_default().push(format!("stage {}: {problem}", number + 1));
             })?;
+            let listing = listing(&self.lab);
             for (name, stage) in &stages {
                 for flows in &stage.held {
-                    let connections = self.connect(flows)?;
+                    let connections = self.connect(&listing, flows)?;
                     self.held.insert((name, flows.to_string()), connections);
                 }
             }
@@ -73,11 +75,9 @@ impl<'a> Field<'a> {
     }
 
     fn change(&mut self, stages: &[(&str, &Stage)]) -> Result<()> {
+        self.lab.apply(merged(stages.iter().map(|(_, stage)| *stage))?)?;
         let deleted: Vec<ObjectId> = stages.iter().flat_map(|(_, stage)| stage.deleted.clone()).collect();
-        if !deleted.is_empty() {
-            self.lab.delete(&deleted)?;
-        }
-        self.lab.apply(merged(stages.iter().map(|(_, stage)| *stage))?)
+        if deleted.is_empty() { Ok(()) } else { self.lab.delete(&deleted) }
     }
 
     fn judge(&mut self, stages: &[(&'a str, &'a Stage)], mut complain: impl FnMut(&str, String)) -> Result<()> {
@@ -104,9 +104,9 @@ impl<'a> Field<'a> {
     }
 
     /// One connection for each address family.
-    fn connect(&self, flows: &Flows) -> Result<Vec<Connection>> {
+    fn connect(&self, listing: &Value, flows: &Flows) -> Result<Vec<Connection>> {
         let pod = |end: &End| match end {
-            End::Pod(key) => Ok(Inside::new(&self.lab, self.cni, &key.namespace, &key.name)),
+            End::Pod(key) => Ok(Inside::listed(&self.lab, self.cni, listing, &key.namespace, &key.name)),
             _ => anyhow::bail!("{flows}: only connections between pods are held"),
         };
         let (from, to) = (pod(&flows.from)?, pod(&flows.to)?);

@@ -6,6 +6,7 @@ use std::process::Command;
 use agent::lab::{Cni, Lab, UpOptions};
 use agent::net::NetNs;
 use policy::model::PodKey;
+use serde_json::Value;
 
 use crate::frames::Ends;
 use crate::lab::Tried;
@@ -43,12 +44,21 @@ impl Inside {
     /// Where the lab has no such pod.
     #[must_use]
     pub fn new(lab: &Lab, cni: Cni, namespace: &str, name: &str) -> Self {
+        Self::listed(lab, cni, &listing(lab), namespace, name)
+    }
+
+    /// The same from a listing of the lab, for those who look at many pods of a large one.
+    ///
+    /// # Panics
+    /// Where the lab has no such pod.
+    #[must_use]
+    pub fn listed(lab: &Lab, cni: Cni, listing: &Value, namespace: &str, name: &str) -> Self {
         let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        let netns = NetNs::named(&lab.namespace_of(&key).expect("a pod")).expect("its namespace");
-        let addresses = lab.world().expect("a world").pods[&key].addresses.clone();
-        let listing = serde_json::to_value(lab.list().expect("a listing")).expect("JSON");
+        let netns = NetNs::named(&lab.name().pod(&key).expect("a name")).expect("its namespace");
         let pods = listing["pods"].as_array().expect("pods");
         let pod = pods.iter().find(|pod| pod["namespace"] == namespace && pod["name"] == name).expect("the pod");
+        let addresses = pod["ips"].as_array().expect("addresses").iter();
+        let addresses: Vec<IpAddr> = addresses.map(|ip| ip.as_str().expect("text").parse().expect("an IP")).collect();
         let veth = pod["veth"].as_str().expect("a veth").to_owned();
         let on_bridge = matches!(cni, Cni::Bridge);
         let gateway = mac_of(&node(lab), if on_bridge { "cni0" } else { &veth });
@@ -97,6 +107,15 @@ impl Inside {
         let status = self.run(|| Command::new("ip").args(arguments.split_whitespace()).status());
         assert!(status.expect("ip").success(), "ip {arguments}");
     }
+}
+
+/// What `bulkhead lab ps -o json` says.
+///
+/// # Panics
+/// Where it cannot.
+#[must_use]
+pub fn listing(lab: &Lab) -> Value {
+    serde_json::to_value(lab.list().expect("a listing")).expect("JSON")
 }
 
 /// The network of a lab's node.

@@ -38,6 +38,9 @@ pub struct Scene<'a> {
     pub pods: [LocalPod; 2],
     /// Seconds that the adoption window of the pods still lasts.
     pub adopting: u32,
+    pub config: Config,
+    /// The pod of the world that each of the pods is; `None` where nobody knows yet.
+    keys: [Option<PodKey>; 2],
     next_id: u32,
     world: World,
     compiled: Compiled,
@@ -58,8 +61,10 @@ impl<'a> Scene<'a> {
             addresses: pod.addresses.clone().try_into().expect("two addresses"),
         });
         let pods = [pods.next().expect("a pod"), pods.next().expect("a second pod")];
-        let (compiled, ids) = (Compiled::default(), Ids::default());
-        let mut scene = Self { twin, pods, adopting: 0, next_id: 1, world, compiled, ids };
+        let mut keys = world.pods.keys().cloned();
+        let keys = [keys.next(), keys.next()];
+        let (compiled, ids, config) = (Compiled::default(), Ids::default(), Config::default());
+        let mut scene = Self { twin, pods, adopting: 0, config, keys, next_id: 1, world, compiled, ids };
         scene.enforce();
         scene
     }
@@ -76,14 +81,21 @@ impl<'a> Scene<'a> {
         self.enforce();
     }
 
+    /// As before anybody has told whose veth it is.
+    pub fn forget_pod(&mut self, which: usize) {
+        if let Some(key) = self.keys[which].take() {
+            self.world.pods.remove(&key);
+        }
+        self.enforce();
+    }
+
     /// Compiles and loads the world.
     ///
     /// # Panics
     /// Where it does not compile.
     pub fn enforce(&mut self) {
         let node = self.node_view();
-        let config = Config::default();
-        let input = Input { world: &self.world, config: &config, node: &node };
+        let input = Input { world: &self.world, config: &self.config, node: &node };
         self.compiled = compile(&input, &self.ids, Some(&self.compiled)).expect("the world compiles");
         self.ids = self.compiled.desired.ids.clone();
         self.twin.load(self.compiled.desired.clone());
@@ -91,14 +103,13 @@ impl<'a> Scene<'a> {
 
     fn node_view(&self) -> NodeView {
         let adopt_until = now_ticks().expect("the clock") + self.adopting * common::abi::SECOND;
-        let keys: Vec<PodKey> = self.world.pods.keys().take(2).cloned().collect();
-        let endpoints = (0..).zip(&self.pods).zip(keys).map(|((slot, pod), key)| Binding {
+        let endpoints = (0..).zip(&self.pods).zip(&self.keys).map(|((slot, pod), key)| Binding {
             slot,
             id: self.next_id + slot,
             ifindex: pod.ifindex,
             mac: pod.mac,
             addresses: pod.addresses.to_vec(),
-            pod: Some(key),
+            pod: key.clone(),
             adopt_until: if self.adopting == 0 { 0 } else { adopt_until },
         });
         NodeView { name: "lab".to_owned(), addresses: NODE.into(), bridges: [].into(), endpoints: endpoints.collect() }

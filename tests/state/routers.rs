@@ -13,7 +13,7 @@ use common::abi::Direction::{self, Egress, Ingress};
 use common::abi::DropReason::{self, SpoofedSource, WrongDestination};
 use tests::counters::{Counted, Counters};
 use tests::frames::{self, Ends};
-use tests::inside::{EXTERNAL, Inside, node, outside, with_world};
+use tests::inside::{EXTERNAL, Inside, listing, node, outside, with_world};
 use tests::lab::{Tried, manifests};
 use tests::wire::{Wire, mac_of};
 
@@ -128,7 +128,7 @@ fn a_router_speaks_for_no_pod_and_for_no_node() {
         let (router, server) = (field.pod("vpn", "gateway"), field.pod("apps", "server"));
         let others = [("vpn", "plain"), ("same", "gateway")].map(|(a, b)| field.pod(a, b).addresses[family]);
         let unknown = ["10.244.200.1", "fd00:10:244::200:1"][family].parse().unwrap();
-        let listing = serde_json::to_value(field.lab.list().unwrap()).unwrap();
+        let listing = listing(&field.lab);
         let of_node = listing["node"]["ips"][family].as_str().unwrap().parse().unwrap();
         for source in others.into_iter().chain([unknown, of_node]) {
             let ends = Ends { source, ..router.to(&server, family) };

@@ -12,7 +12,7 @@ use common::abi::DropReason::{
 };
 use tests::counters::{Counted, Counters};
 use tests::frames::{self, Ends};
-use tests::inside::{EXTERNAL, Inside, node, outside, with_world};
+use tests::inside::{EXTERNAL, Inside, listing, node, outside, with_world};
 use tests::lab::{Tried, manifests};
 use tests::wire::{Wire, mac_of};
 
@@ -55,7 +55,7 @@ struct Field {
 impl Field {
     fn new(lab: &Lab, cni: Cni) -> Self {
         let (one, two) = (Inside::new(lab, cni, "a", "one"), Inside::new(lab, cni, "b", "two"));
-        let listing = serde_json::to_value(lab.list().unwrap()).unwrap();
+        let listing = listing(lab);
         let node_ips = [0, 1].map(|family| listing["node"]["ips"][family].as_str().unwrap().parse().unwrap());
         let uplink = Wire::open(&outside(lab), "uplink");
         let mut receivers = vec![("pod b/two", two.wire()), ("the world", Wire::open(&outside(lab), "uplink"))];

@@ -131,6 +131,11 @@ impl Manifests {
         self.objects.remove(id).is_some()
     }
 
+    #[must_use]
+    pub fn contains(&self, id: &ObjectId) -> bool {
+        self.objects.contains_key(id)
+    }
+
     /// In the order of kind, namespace and name.
     pub fn iter(&self) -> impl Iterator<Item = &Manifest> {
         self.objects.values()

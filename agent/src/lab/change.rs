@@ -30,6 +30,8 @@ pub struct UpOptions {
 #[derive(Debug)]
 pub struct Target {
     pub manifests: Manifests,
+    /// What a terminating namespace has lost and keeps.
+    pub kept: Manifests,
     pub world: World,
     pub roster: Roster,
 }
@@ -91,7 +93,7 @@ impl Lab {
 
     fn change(&mut self, manifests: Manifests) -> Result<()> {
         let old = self.world()?;
-        let target = Target::of(&self.name, manifests, &self.settings, &self.state)?;
+        let target = Target::of(&self.name, manifests, &self.settings, &self.state, &old)?;
         ensure!(
             target.roster.node_addresses == self.state.node,
             "the addresses of node {} are fixed while the lab is up: bring it down and up again",
@@ -108,16 +110,26 @@ impl Lab {
 }
 
 impl Target {
+    /// What follows `old`.
+    ///
     /// # Errors
     /// The manifests are not valid, or do not suit a lab.
-    pub fn of(name: &LabName, manifests: Manifests, settings: &Settings, state: &State) -> Result<Self> {
+    pub fn of(name: &LabName, manifests: Manifests, settings: &Settings, state: &State, old: &World) -> Result<Self> {
         let loaded = manifests.world(&state.assigned())?;
         for warning in &loaded.warnings {
             eprintln!("bulkhead: warning: {warning}");
         }
-        let roster = Roster::of(&loaded.world, &settings.policy, state.cni, &state.external)?;
+        let mut world = loaded.world;
+        world.hold_policies(old);
+        let is_kept = |id: &ObjectId| {
+            let policy = id.kind == Kind::NetworkPolicy && !manifests.contains(id);
+            policy && world.network_policies.contains_key(&(id.namespace.clone(), id.name.clone()))
+        };
+        let kept =
+            Vec::from(state.objects()).into_iter().filter(|object| is_kept(&object.id)).collect::<Vec<_>>().into();
+        let roster = Roster::of(&world, &settings.policy, state.cni, &state.external)?;
         roster.pods.keys().try_for_each(|pod| name.pod(pod).map(drop))?;
-        Ok(Self { manifests, world: loaded.world, roster })
+        Ok(Self { manifests, kept, world, roster })
     }
 }
 
@@ -126,7 +138,7 @@ fn build(name: &LabName, manifests: Manifests, options: &UpOptions) -> Result<(S
     let mut settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     settings.policy.mode = tenancy.unwrap_or(settings.policy.mode);
     let mut state = State::new(*cni, tenancy.map(|mode| mode.name().to_owned()), external.clone());
-    let target = Target::of(name, manifests, &settings, &state)?;
+    let target = Target::of(name, manifests, &settings, &state, &World::default())?;
     state.node.clone_from(&target.roster.node_addresses);
     state.save(name)?;
     if let Some(file) = config {

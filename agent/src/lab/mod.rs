@@ -94,12 +94,12 @@ impl Lab {
         &self.state.external
     }
 
-    /// The world of the lab's manifests.
+    /// The world that is enforced.
     ///
     /// # Errors
     /// The manifests are not valid.
     pub fn world(&self) -> Result<World> {
-        Ok(self.state.manifests.world(&self.state.assigned())?.world)
+        Ok(self.state.objects().world(&self.state.assigned())?.world)
     }
 
     /// The network namespace of a pod; a hostNetwork pod's is its node's.

@@ -36,7 +36,7 @@ impl Settlement<'_> {
             self.abandon(&next, &newcomers).await.context("cannot clean up after a failure")?;
             return Err(error);
         }
-        next.manifests = target.manifests;
+        (next.manifests, next.kept) = (target.manifests, target.kept);
         next.save(self.name)?;
         self.clear(state, &next).await?;
         for pod in next.pods.values() {

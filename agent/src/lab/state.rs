@@ -27,6 +27,8 @@ const SLOTS: u32 = 1024;
 pub struct State {
     pub cni: Cni,
     pub manifests: Manifests,
+    /// Policies that a terminating namespace has lost and that stay in force.
+    pub kept: Manifests,
     /// `--tenancy`, by its name.
     pub tenancy: Option<String>,
     /// Addresses outside the cluster, owned by the world.
@@ -58,6 +60,7 @@ impl State {
         Self {
             cni,
             manifests: Manifests::default(),
+            kept: Manifests::default(),
             tenancy,
             external,
             node: Vec::new(),
@@ -65,6 +68,14 @@ impl State {
             endpoints_used: EndpointIds::default(),
             veths_used: 0,
         }
+    }
+
+    /// All that is enforced.
+    #[must_use]
+    pub fn objects(&self) -> Manifests {
+        let mut objects = self.manifests.clone();
+        objects.merge(self.kept.clone());
+        objects
     }
 
     /// The addresses that pods have: those that their manifests leave out stay the same.
