@@ -2,18 +2,20 @@
 //! becomes of objects that nobody understands.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
-use tests::api_server::ApiServer;
+use std::collections::BTreeSet;
+
+use agent::watch::Resource;
+use serde_yaml_ng::Value;
+use tests::api_server::{ApiServer, RULES};
 use tests::following::Following;
 
-/// What the chart grants.
-const RULES: &str = include_str!("../../deploy/helm/bulkhead/files/rules.yaml");
 /// Not the real one, whose schema would keep out what these tests need: objects of a newer version.
 const CLUSTER_NETWORK_POLICIES: &str = include_str!("watch/cluster-network-policies.yaml");
 
 const TWO_NAMESPACES: &str = "
 {apiVersion: v1, kind: Namespace, metadata: {name: x}}
 ---
-{apiVersion: v1, kind: Namespace, metadata: {name: y}}
+{apiVersion: v1, kind: Namespace, metadata: {name: 'y'}}
 ";
 
 const DENY_ALL: &str = "
@@ -34,8 +36,10 @@ fn cluster_policy(name: &str, peer: &str) -> String {
 fn nothing_is_published_before_every_resource_has_been_listed_once() {
     let server = ApiServer::start("w-sync");
     let following = Following::start(&server);
-    following.until("everything is refused", |_| following.watch().missing().len() == 9);
-    assert!(following.watch().missing().iter().all(|line| line.contains("ClusterRole of the chart")));
+    following.until("everything is refused", |_| {
+        let missing = following.watch().missing();
+        missing.len() == 9 && missing.iter().all(|line| line.contains("ClusterRole of the chart"))
+    });
 
     server.apply(TWO_NAMESPACES);
     server.grant(&RULES.replace("[namespaces, nodes, pods", "[namespaces, pods"));
@@ -122,11 +126,30 @@ fn what_is_not_understood_fails_closed_and_is_reported() {
     let snapshot = following.until("a snapshot", Option::is_some).unwrap();
     let policy = &snapshot.world.cluster_network_policies["strange"];
     assert!(policy.ingress[0].has_unknown_peer(), "{policy:?}");
-    let [rejected] = &snapshot.rejected[..] else { panic!("{:?}", snapshot.rejected) };
+    let Some(rejected) = snapshot.rejected.first() else { panic!("nothing is reported") };
     assert_eq!(rejected.object.to_string(), "ClusterNetworkPolicy strange");
     assert_eq!(rejected.field, "spec.ingress[0].from[0].planets");
     assert!(!rejected.uid.is_empty() && rejected.effect.contains("deny"));
 
     server.apply(&cluster_policy("strange", "{namespaces: {}}"));
     following.until("corrected", |snapshot| snapshot.as_ref().is_some_and(|it| it.rejected.is_empty()));
+}
+
+#[test]
+fn the_chart_grants_what_is_watched_and_events() {
+    let rules: Vec<Value> = serde_yaml_ng::from_str(RULES).expect("YAML");
+    let strings = |value: &Value| -> Vec<String> {
+        value.as_sequence().expect("a list").iter().map(|it| it.as_str().expect("text").to_owned()).collect()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in &rules {
+        let groups = strings(&rule["apiGroups"]);
+        for resource in strings(&rule["resources"]) {
+            granted.insert((groups.concat(), resource, strings(&rule["verbs"]).join(" ")));
+        }
+    }
+    let watched = Resource::ALL.into_iter().map(|it| (it.group(), it.plural(), "get list watch"));
+    let expected = watched.chain([("events.k8s.io", "events", "create patch")]);
+    let expected: BTreeSet<_> = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())).collect();
+    assert_eq!(granted, expected);
 }

@@ -9,9 +9,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use agent::net::NetNs;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::netns::TestNetNs;
+
+/// What the chart lets the agent do: the `rules` of its `ClusterRole`.
+pub const RULES: &str = include_str!("../../deploy/helm/bulkhead/files/rules.yaml");
 
 /// The API server's address, which may not be a loopback one.
 const ADDRESS: &str = "10.89.0.1";
@@ -155,11 +161,11 @@ impl ApiServer {
     /// Where the API server refuses them.
     pub fn grant(&self, rules: &str) {
         let rules: serde_yaml_ng::Value = serde_yaml_ng::from_str(rules).expect("YAML");
-        let role = serde_json::json!({
+        let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {"name": "bulkhead"}, "rules": rules,
         });
-        let binding = serde_json::json!({
+        let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "bulkhead"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bulkhead"},
@@ -195,6 +201,25 @@ impl ApiServer {
         })
     }
 
+    /// Writes objects straight into etcd, by their keys below `/registry/`: with a status, which no client may give them,
+    /// and thousands of them in seconds. The API server reads them as it reads its own, and sees them come.
+    ///
+    /// # Panics
+    /// Where etcd refuses them.
+    pub fn store(&self, objects: &[(String, Value)]) {
+        let file = self.folder.path().join("transaction.json");
+        for some in objects.chunks(100) {
+            let put = |(key, object): &(String, Value)| {
+                let key = BASE64.encode(format!("/registry/{key}"));
+                json!({"requestPut": {"key": key, "value": BASE64.encode(object.to_string())}})
+            };
+            let transaction = json!({"success": some.iter().map(put).collect::<Vec<_>>()});
+            fs::write(&file, transaction.to_string()).expect("write a transaction");
+            let line = format!("--silent --fail --data @{} http://{ETCD}/v3/kv/txn", file.display());
+            self.netns.command("curl", &line);
+        }
+    }
+
     /// Makes etcd forget every revision but the newest.
     ///
     /// # Panics
@@ -203,7 +228,7 @@ impl ApiServer {
         let post = |path: &str, body: &str| {
             self.netns.command("curl", &format!("--silent --fail --data {body} http://{ETCD}/v3/kv/{path}"))
         };
-        let answer: serde_json::Value = serde_json::from_str(&post("range", r#"{"key":"AA=="}"#)).expect("JSON");
+        let answer: Value = serde_json::from_str(&post("range", r#"{"key":"AA=="}"#)).expect("JSON");
         let revision = answer["header"]["revision"].as_str().expect("a revision").to_owned();
         post("compaction", &format!(r#"{{"revision":"{revision}","physical":true}}"#));
     }

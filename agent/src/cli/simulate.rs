@@ -14,7 +14,8 @@ use super::Paint;
 use super::matrix::lines::{port_of, why};
 use super::output::stream;
 use super::world::{Subject, WorldArgs, tell};
-use crate::ingest::{Assigned, Manifests, ObjectId};
+use crate::config::Settings;
+use crate::ingest::{self, Assigned, Loaded, Manifests, ObjectId};
 
 /// Exits with 0 where no verdict would change, 1 where some would, 2 where that cannot be said.
 #[derive(Debug, clap::Args)]
@@ -77,12 +78,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The world as it is, and as it would be. Pods keep their addresses.
 fn load(args: &Args) -> anyhow::Result<(Subject, Subject)> {
-    args.world.require_files()?;
+    let settings = args.world.settings.load()?;
+    if args.world.files.is_empty() {
+        return load_live(args, settings);
+    }
     let is_stdin = |paths: &[PathBuf]| paths.iter().any(|path| path == Path::new("-"));
     if is_stdin(&args.world.files) && is_stdin(&args.add) {
         bail!("standard input can be read once: name a file for -f or for --add");
     }
-    let settings = args.world.settings.load()?;
     let mut manifests = Manifests::read(&args.world.files)?;
     let before = manifests.world(&Assigned::new())?;
     tell(&before);
@@ -99,6 +102,23 @@ fn load(args: &Args) -> anyhow::Result<(Subject, Subject)> {
         .iter()
         .filter(|warning| !before.warnings.contains(warning))
         .for_each(|it| eprintln!("warning: {it}"));
+    Ok((Subject { loaded: before, settings: settings.clone() }, Subject { loaded: after, settings }))
+}
+
+/// The same, of a cluster.
+fn load_live(args: &Args, settings: Settings) -> anyhow::Result<(Subject, Subject)> {
+    let before = args.world.live(&settings)?;
+    tell(&before);
+    let mut world = before.world.clone();
+    for object in &args.remove {
+        if !ingest::remove(&mut world, object) {
+            bail!("--remove: there is no {object} in the cluster");
+        }
+    }
+    for warning in Manifests::read(&args.add)?.put_into(&mut world)? {
+        eprintln!("warning: {warning}");
+    }
+    let after = Loaded { world, ..Loaded::default() };
     Ok((Subject { loaded: before, settings: settings.clone() }, Subject { loaded: after, settings }))
 }
 

@@ -2,19 +2,28 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use policy::ask::Engine;
+use policy::model::World;
 
 use super::SettingsArgs;
 use crate::config::Settings;
-use crate::ingest::{self, Loaded};
+use crate::ingest::{self, IngestError, Loaded};
+use crate::watch::{self, Access, Cluster, Rejected};
 
-/// `-f`, `--config` and `--tenancy`.
+/// `-f`, or the cluster; `--config` and `--tenancy`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WorldArgs {
     /// Manifests: a file, a folder (read recursively for .yaml, .yml and .json) or -; may be repeated
+    /// [default: the cluster of the kubeconfig]
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub files: Vec<PathBuf>,
+    /// Kubeconfig of the cluster to ask about [default: KUBECONFIG, ~/.kube/config or the service account of the pod]
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", conflicts_with = "files")]
+    context: Option<String>,
     #[command(flatten)]
     pub settings: SettingsArgs,
 }
@@ -27,25 +36,48 @@ pub struct Subject {
 }
 
 impl WorldArgs {
-    /// Reads the manifests and the configuration; what was noticed on the way is told on standard error.
+    /// Reads the manifests, or the cluster, and the configuration; what was noticed on the way is told on standard
+    /// error.
     ///
     /// # Errors
-    /// Every problem of the files, or that there are none.
+    /// Every problem of the files, or why the cluster cannot be asked.
     pub fn load(&self) -> anyhow::Result<Subject> {
-        self.require_files()?;
         let settings = self.settings.load()?;
-        let loaded = ingest::load(&self.files)?;
+        let loaded = if self.files.is_empty() { self.live(&settings)? } else { ingest::load(&self.files)? };
         tell(&loaded);
         Ok(Subject { loaded, settings })
     }
 
+    /// The world of the cluster; an object in it that is not understood is a warning.
+    ///
     /// # Errors
-    /// No manifests are named.
-    pub fn require_files(&self) -> anyhow::Result<()> {
-        if self.files.is_empty() {
-            bail!("reading a cluster through kubeconfig comes with the node agent: name manifests with -f");
-        }
-        Ok(())
+    /// As [`Self::list`].
+    pub fn live(&self, settings: &Settings) -> anyhow::Result<Loaded> {
+        let (world, rejected) = self.list(settings)?;
+        Ok(Loaded { world, warnings: rejected.into_iter().map(warning).collect(), other_kinds: 0 })
+    }
+
+    /// Lists the cluster once.
+    ///
+    /// # Errors
+    /// No cluster is configured, it cannot be reached, or it does not let the caller list something.
+    pub fn list(&self, settings: &Settings) -> anyhow::Result<(World, Vec<Rejected>)> {
+        let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("cannot start the async runtime")?.block_on(async {
+            let cluster = Cluster::new(&access).await.context("name manifests with -f, or a cluster")?;
+            watch::list(&cluster, &settings.policy).await
+        })
+    }
+}
+
+fn warning(rejected: Rejected) -> IngestError {
+    let Rejected { object, field, problem, effect, .. } = rejected;
+    IngestError {
+        place: "cluster".to_owned(),
+        object: Some(object.to_string()),
+        field: Some(field).filter(|field| !field.is_empty()),
+        problem: format!("{problem}; {effect}"),
     }
 }
 
@@ -54,7 +86,7 @@ impl Subject {
     /// The world has no such namespace.
     pub fn require_namespace(&self, name: &str) -> anyhow::Result<()> {
         if !self.loaded.world.namespaces.contains_key(name) {
-            bail!("there is no namespace {name}, name one of those in the manifests");
+            bail!("there is no namespace {name}, name one of those in the manifests or the cluster");
         }
         Ok(())
     }

@@ -88,6 +88,15 @@ impl Kind {
         !matches!(self, Self::Namespace | Self::Node | Self::Tenant | Self::ServiceCidr | Self::ClusterNetworkPolicy)
     }
 
+    /// True for what makes pods from a template.
+    #[must_use]
+    pub const fn is_workload(self) -> bool {
+        matches!(
+            self,
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet | Self::Job | Self::CronJob
+        )
+    }
+
     /// The kind that a document names. `Ok(None)` for kinds that are not read.
     ///
     /// # Errors

@@ -53,11 +53,12 @@ pub fn convert_live(kind: Kind, object: Value) -> Result<Option<Live>, Box<Rejec
     let place = Place { file: "cluster".to_owned(), document: 1, item: None };
     let manifest = Manifest { id, place, value: object };
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    let converted = convert(&mut Report::new(&manifest, Source::Cluster, &mut errors, &mut warnings), kind);
+    let converted = convert_kind(&mut Report::new(&manifest, Source::Cluster, &mut errors, &mut warnings), kind);
     if errors.is_empty() { Ok(converted) } else { Err(Box::new(Rejected { stand_in: converted, errors })) }
 }
 
-fn convert(report: &mut Report<'_>, kind: Kind) -> Option<Live> {
+/// One object, or what stands in for it.
+pub(super) fn convert_kind(report: &mut Report<'_>, kind: Kind) -> Option<Live> {
     match kind {
         Kind::NetworkPolicy => Some(match convert::network_policy(report) {
             Ok(policy) => Live::NetworkPolicy(policy),

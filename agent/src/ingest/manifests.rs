@@ -29,6 +29,16 @@ impl fmt::Display for ObjectId {
     }
 }
 
+impl ObjectId {
+    /// `kind/NAMESPACE/NAME`, or `kind/NAME` for what has no namespace.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let Self { kind, namespace, name } = self;
+        let kind = kind.name().to_lowercase();
+        if namespace.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{namespace}/{name}") }
+    }
+}
+
 /// `KIND/NAMESPACE/NAME`, or `KIND/NAME` for what has no namespace; the kind in any case.
 impl FromStr for ObjectId {
     type Err = String;

@@ -2,6 +2,7 @@
 //! there is none, one world is made of them.
 
 mod addresses;
+mod change;
 pub(crate) mod check;
 mod convert;
 mod error;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use policy::model::{PodKey, World};
 
 pub use addresses::{LAB_NODE, LAB_NODE_ADDRESSES, LAB_POD_RANGES, LAB_SERVICE_RANGES};
+pub use change::remove;
 pub use error::{IngestError, IngestErrors, Place};
 pub use kind::Kind;
 pub use live::{Live, Rejected, convert_live};

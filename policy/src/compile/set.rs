@@ -98,7 +98,10 @@ impl PolicySet {
     pub(super) fn namespace(&self) -> Option<&str> {
         match self.rules.last()?.source.first()? {
             ObjectRef::NetworkPolicy { namespace, .. } => Some(namespace),
-            ObjectRef::ClusterNetworkPolicy { .. } | ObjectRef::Tenancy { .. } => None,
+            ObjectRef::ClusterNetworkPolicy { .. }
+            | ObjectRef::Tenancy { .. }
+            | ObjectRef::Service { .. }
+            | ObjectRef::Pod { .. } => None,
         }
     }
 

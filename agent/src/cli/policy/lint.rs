@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use policy::ask::{Engine, LintFinding, Severity};
+use policy::model::World;
 use serde::Serialize;
 
 use crate::cli::wrap::wrap;
 use crate::cli::{Paint, WorldArgs, print, print_json};
+use crate::config::Settings;
 use crate::ingest::{self, IngestError, Survey};
+use crate::watch::Rejected;
 
 /// The rule that what ingest says goes under, and what it is about.
 pub const MANIFEST_RULE: (&str, &str) = (
@@ -44,12 +47,9 @@ struct Lint {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    args.world.require_files()?;
     let settings = args.world.settings.load()?;
-    let Survey { loaded, refused } = ingest::survey(&args.world.files)?;
-    let mut findings: Vec<LintFinding> = refused.iter().map(|error| of_manifest(error, Severity::Error)).collect();
-    findings.extend(loaded.warnings.iter().map(|warning| of_manifest(warning, Severity::Warning)));
-    findings.extend(Engine::new(&loaded.world, &settings.policy)?.lint(&settings.policy));
+    let (world, mut findings) = read(args, &settings)?;
+    findings.extend(Engine::new(&world, &settings.policy)?.lint(&settings.policy));
     if let Some(namespace) = &args.namespace {
         findings.retain(|finding| is_in(namespace, &finding.object));
     }
@@ -60,6 +60,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => print_json(&Lint { findings }),
     }?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The world, and what is odd about the objects in it.
+fn read(args: &Args, settings: &Settings) -> anyhow::Result<(World, Vec<LintFinding>)> {
+    if args.world.files.is_empty() {
+        let (world, rejected) = args.world.list(settings)?;
+        return Ok((world, rejected.into_iter().map(of_cluster).collect()));
+    }
+    let Survey { loaded, refused } = ingest::survey(&args.world.files)?;
+    let refused = refused.iter().map(|error| of_manifest(error, Severity::Error));
+    let odd = loaded.warnings.iter().map(|warning| of_manifest(warning, Severity::Warning));
+    Ok((loaded.world, refused.chain(odd).collect()))
+}
+
+fn of_cluster(rejected: Rejected) -> LintFinding {
+    let Rejected { object, field, problem, effect, .. } = rejected;
+    LintFinding {
+        object: object.path(),
+        field,
+        severity: Severity::Error,
+        rule: MANIFEST_RULE.0,
+        message: problem,
+        remedy: format!("correct the field; {effect}"),
+    }
 }
 
 fn of_manifest(problem: &IngestError, severity: Severity) -> LintFinding {

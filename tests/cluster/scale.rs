@@ -1,0 +1,143 @@
+//! How much a cluster of 10,000 pods and 1,000 policies is to an agent that follows it.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+use std::process::Command;
+use std::time::Instant;
+
+use agent::watch::{Access, Cluster};
+use policy::model::Config;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tests::api_server::{ApiServer, RULES};
+
+const PODS: usize = 10_000;
+const POLICIES: usize = 1_000;
+const NAMESPACES: usize = 100;
+/// Where the process that is measured finds its kubeconfig.
+const KUBECONFIG: &str = "BULKHEAD_TEST_KUBECONFIG";
+
+/// What that process prints.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
+    pods: usize,
+    policies: usize,
+    /// From the start of the watch to the first snapshot.
+    seconds: f64,
+    /// Of the same watch, once everything has been listed a second time.
+    resident_mib: u64,
+    peak_mib: u64,
+    bytes: Vec<(String, u64)>,
+    /// To make a world of what the store holds, as each snapshot does.
+    clone_ms: f64,
+}
+
+#[test]
+fn ten_thousand_pods_and_a_thousand_policies_fit_into_the_budget() {
+    let server = ApiServer::start("w-scale");
+    server.grant(RULES);
+    server.store(&crowd());
+    let measure = || {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--ignored", "--exact", "a_process_that_is_measured", "--nocapture"]);
+        command.env(KUBECONFIG, server.agent_config()).output().expect("a second process")
+    };
+    let output = server.run(measure);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{output:?}"));
+    println!("{line}");
+    let measured: Measured = serde_json::from_str(line).expect("JSON");
+    assert_eq!((measured.pods, measured.policies), (PODS, POLICIES));
+    assert!(measured.resident_mib < 100, "the budget of the whole agent: {measured:?}");
+}
+
+/// As a kubelet and a Deployment leave them: what is not kept is there, too.
+fn crowd() -> Vec<(String, Value)> {
+    let namespaces = (0..NAMESPACES).map(|number| {
+        let name = format!("ns-{number}");
+        let labels =
+            json!({"kubernetes.io/metadata.name": name, "stage": if number % 2 == 0 { "test" } else { "live" }});
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        (format!("namespaces/{name}"), object)
+    });
+    let pods = (0..PODS).map(|number| {
+        let (namespace, name) = (format!("ns-{}", number % NAMESPACES), format!("app-{}-5d4f8c7b9d-{number:05}", number % 50));
+        let ip = format!("10.244.{}.{}", number / 250, number % 250 + 2);
+        let managed = json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {
+            "k:{\"name\":\"app\"}": {".": {}, "f:image": {}, "f:ports": {".": {}, "f:name": {}}, "f:resources": {}}}}});
+        let object = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "namespace": namespace, "name": name, "uid": format!("00000000-0000-4000-8000-{number:012}"),
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"app": format!("app-{}", number % 50), "pod-template-hash": "5d4f8c7b9d", "tier": "backend"},
+                "annotations": {"kubernetes.io/config.seen": "2026-01-01T00:00:00Z", "note": "x".repeat(200)},
+                "managedFields": (0..3).map(|_| json!({"manager": "kubelet", "operation": "Update", "apiVersion": "v1",
+                    "fieldsType": "FieldsV1", "fieldsV1": managed})).collect::<Vec<_>>(),
+            },
+            "spec": {
+                "nodeName": format!("node-{}", number / 110), "restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
+                "containers": [{
+                    "name": "app", "image": "registry.example.com/app:1.2.3", "imagePullPolicy": "IfNotPresent",
+                    "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+                    "env": (0..10).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "y".repeat(40)})).collect::<Vec<_>>(),
+                    "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+                }],
+                "volumes": [{"name": "scratch", "emptyDir": {}}],
+            },
+            "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "10.0.0.1",
+                "conditions": ["Ready", "Initialized", "ContainersReady", "PodScheduled"].map(|kind|
+                    json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}))},
+        });
+        (format!("pods/{namespace}/{name}"), object)
+    });
+    let policies = (0..POLICIES).map(|number| {
+        let (namespace, name) = (format!("ns-{}", number % NAMESPACES), format!("policy-{number}"));
+        let object = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"namespace": namespace, "name": name, "uid": format!("00000000-0000-4000-9000-{number:012}"),
+                "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {
+                "podSelector": {"matchLabels": {"app": format!("app-{}", number % 50)}}, "policyTypes": ["Ingress"],
+                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": format!("app-{}", (number + 1) % 50)}}}],
+                    "ports": [{"port": 8080, "protocol": "TCP"}]}],
+            },
+        });
+        (format!("networkpolicies/{namespace}/{name}"), object)
+    });
+    namespaces.chain(pods).chain(policies).collect()
+}
+
+#[test]
+#[ignore = "a process of its own, which the test above starts"]
+fn a_process_that_is_measured() {
+    let access = Access { kubeconfig: Some(std::env::var_os(KUBECONFIG).expect("a kubeconfig").into()), context: None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cluster = Cluster::new(&access).await.unwrap();
+        let start = Instant::now();
+        let watch = agent::watch::start(&cluster, &Config::default(), None);
+        let mut snapshots = watch.snapshots();
+        let snapshot = snapshots.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        let copied = Instant::now();
+        drop(std::hint::black_box(snapshot.world.clone()));
+        let clone_ms = copied.elapsed().as_secs_f64() * 1e3;
+        let measured = Measured {
+            pods: snapshot.world.pods.len(),
+            policies: snapshot.world.network_policies.len(),
+            seconds,
+            resident_mib: status("VmRSS:"),
+            peak_mib: status("VmHWM:"),
+            bytes: watch.bytes().into_iter().map(|(resource, bytes)| (resource.plural().to_owned(), bytes)).collect(),
+            clone_ms,
+        };
+        println!("\n{}", serde_json::to_string(&measured).unwrap());
+    });
+}
+
+/// A line of /proc/self/status, in MiB.
+fn status(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
