@@ -3,10 +3,10 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backends, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortRow,
-    Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    Address, Backends, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortKey,
+    PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
-use common::decide::{Addresses, Call, Called, Judgement, Question, Rules, Tables, judge_backends, judge_profile};
+use common::decide::{Addresses, Judgement, Question, Rules, Tables, judge_profile};
 
 use crate::maps::{
     BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE,
@@ -125,52 +125,29 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn judge(&self, profile: u64, question: &Question) -> Judgement {
-        let mut request = Request { profile, question: *question, answer: Judgement::dropped(DropReason::Capacity) };
-        judge_request(&raw mut request);
-        request.answer
-    }
-
-    #[inline(always)]
-    fn judge_service(&self, profile: u64, call: &Call) -> Called {
-        let answer = Called { judgement: Judgement::dropped(DropReason::Capacity), peer: Peer::SERVICE };
-        let mut request = CallRequest { profile, call: *call, answer };
-        judge_call(&raw mut request);
-        request.answer
+        let Question { peer, port, direction } = *question;
+        of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32))
     }
 }
 
-/// What [`judge_call`] is asked, and its answer.
-#[repr(C)]
-pub struct CallRequest {
-    profile: u64,
-    call: Call,
-    answer: Called,
-}
-
-/// A global function, as [`judge_request`] is.
+/// [`Tables::judge`] as a global function: the verifier looks at it by itself, once. What it is asked and its answer are
+/// words, which stay in registers: three frames share 512 bytes of stack. `asked`: bits 0–31 the port, 32 the direction.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge_call(request: *mut CallRequest) -> u32 {
-    // SAFETY: as there.
-    let Some(request) = (unsafe { request.as_mut() }) else { return 0 };
-    request.answer = judge_backends(&Maps, request.profile, &request.call);
-    0
+pub extern "C" fn judge_peer(profile: u64, peer: u64, asked: u64) -> u64 {
+    let direction = if asked >> 32 & 1 == 0 { Direction::Egress } else { Direction::Ingress };
+    let question = Question { peer: Peer(peer), port: PortKey(asked as u32), direction };
+    to_word(judge_profile(&Maps, profile, &question))
 }
 
-/// What [`judge_request`] is asked, and its answer.
-#[repr(C)]
-pub struct Request {
-    profile: u64,
-    question: Question,
-    answer: Judgement,
+#[inline(always)]
+fn to_word(judgement: Judgement) -> u64 {
+    // SAFETY: eight bytes, none of them padding.
+    unsafe { core::mem::transmute::<Judgement, u64>(judgement) }
 }
 
-/// A global function: the verifier looks at it by itself, once.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn judge_request(request: *mut Request) -> u32 {
-    // SAFETY: the verifier knows the size behind the pointer from its type, and that it may be null.
-    let Some(request) = (unsafe { request.as_mut() }) else { return 0 };
-    request.answer = judge_profile(&Maps, request.profile, &request.question);
-    0
+#[inline(always)]
+fn of_word(word: u64) -> Judgement {
+    // SAFETY: made by `to_word`.
+    unsafe { core::mem::transmute::<u64, Judgement>(word) }
 }

@@ -17,6 +17,7 @@ use world::{Scene, block, own_pods, policy, rule, selector, tcp, to_tcp};
 const SMALL: Capacities = Capacities {
     peers: 1 << 10,
     ranges: 3 * 40,
+    services: 1 << 10,
     rules: 3 * 100,
     ports: 3 * 400,
     profiles: 1 << 10,
@@ -219,7 +220,10 @@ fn labels_that_others_select_on_close_nobody_who_asks_for_less() {
     let mut scene = scene();
     // Everybody may reach red's pods; black tells all pods apart that do.
     let everybody = world::pods("", "");
-    scene.policy(NetworkPolicy { ingress: Some(vec![rule(&[everybody.clone()], &[])]), ..policy("x", "everybody") });
+    scene.policy(NetworkPolicy {
+        ingress: Some(vec![rule(std::slice::from_ref(&everybody), &[])]),
+        ..policy("x", "everybody")
+    });
     for index in 0..HOSTILES {
         let one = world::pods("", &format!("own=v{index}"));
         hostile(&mut scene, &format!("p{index}"), vec![rule(&[one, everybody.clone()], &[tcp(80 + index as u16)])]);

@@ -25,7 +25,7 @@ fn ports() -> Vec<PortKey> {
 /// Whether a profile lets its pod call this: an address at a port, as a pod, a Service or whatever it is.
 fn lets_call(tables: &Tables, profile: &Profile, address: IpAddr, port: PortKey) -> bool {
     let remote = Remote::of(tables, &address.into(), port);
-    let Some(backends) = remote.service.and_then(|number| tables.backends(number)) else {
+    let Some(backends) = remote.service.number().and_then(|number| tables.backends(number)) else {
         return allows(tables, profile, remote.peer, Direction::Egress, port);
     };
     let protocol = u8::try_from(port.0 >> 16).unwrap();
@@ -36,7 +36,7 @@ fn lets_call(tables: &Tables, profile: &Profile, address: IpAddr, port: PortKey)
 /// What is called at an address and port: numbers of backends stand for what they are.
 fn called(tables: &Tables, address: IpAddr, port: PortKey) -> (Peer, Option<Backends>) {
     let remote = Remote::of(tables, &address.into(), port);
-    (remote.peer, remote.service.and_then(|number| tables.backends(number).copied()))
+    (remote.peer, remote.service.number().and_then(|number| tables.backends(number).copied()))
 }
 
 /// The endpoints of both worlds, by slot, that no record keeps pending.

@@ -15,6 +15,7 @@ use crate::sample::Samples;
 const ROOM: Capacities = Capacities {
     peers: 131_072,
     ranges: 131_072,
+    services: 32_768,
     rules: 1_048_576,
     ports: 262_144,
     profiles: 8192,

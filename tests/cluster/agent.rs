@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 use tests::cluster::{AGNHOST, Agent, Cluster, Place, PodNetwork, Proxy, eventually, pod_namespaces};
@@ -58,7 +57,7 @@ impl Scene {
     }
 
     fn agent(&self) -> Agent {
-        Agent::start(&self.cluster, NODE, Path::new(BINARY), &[])
+        Agent::start(&self.cluster, NODE, BINARY, "")
     }
 
     /// By address family.

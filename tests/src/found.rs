@@ -24,7 +24,7 @@ use crate::netns::{TestNetNs, unique};
 /// The name of the node in the world.
 pub const NODE: &str = "n1";
 /// Longer than anything takes; only a test that fails waits for so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A network namespace as a node, with a place for pins and for what an agent remembers.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ impl Field {
     fn count(&self) -> Counted {
         let rows = self.maps.drops().unwrap().into_iter();
         let row = |(key, traffic): (common::abi::DropKey, common::abi::Traffic)| {
-            let key = (key.direction(), key.reason().unwrap(), key.is_audited(), key.source, key.destination);
+            let key = (key.direction(), key.reason().unwrap(), key.is_audited(), key.source(), key.destination());
             (key, traffic.packets)
         };
         rows.map(row).collect()

@@ -68,7 +68,7 @@ fn annotations_have_a_size() {
         serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": {"a": value}}})
     };
     std::fs::write(&file, pod(262_143).to_string()).expect("a file that can be written");
-    assert!(load(&[file.clone()]).is_ok());
+    assert!(load(std::slice::from_ref(&file)).is_ok());
     std::fs::write(&file, pod(262_144).to_string()).expect("a file that can be written");
     let errors = load(&[file]).expect_err("one byte too many").to_string();
     assert!(errors.ends_with("metadata.annotations: hold 262145 bytes, 262144 are possible"), "{errors}");

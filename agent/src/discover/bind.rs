@@ -83,7 +83,11 @@ impl Bindings {
 #[must_use]
 pub fn bind(previous: &Bindings, around: &Surroundings<'_>) -> (Bindings, Vec<Finding>) {
     let mut next = previous.clone();
-    next.bound.retain(|ifindex, _| around.listing.veths.contains_key(ifindex));
+    next.bound.retain(|ifindex, bound| {
+        // Only the node can rename a veth's near end.
+        let veth = around.listing.veths.get(ifindex);
+        veth.inspect(|veth| bound.veth.clone_from(&veth.name)).is_some()
+    });
     let claims = Claims::of(&next, around);
     let mut found = claims.conflicts(around.listing);
     for (&ifindex, seen) in &claims.open {

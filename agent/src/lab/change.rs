@@ -14,7 +14,7 @@ use super::state::State;
 use super::topology::{Cni, Node, NodePlan};
 use super::{Lab, down, need_root, runtime};
 use crate::config::{self, Settings};
-use crate::ingest::{Manifests, ObjectId};
+use crate::ingest::{Kind, Manifests, ObjectId};
 
 /// What a lab is brought up with.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use common::abi::Ticks;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use nix::net::if_::if_nametoindex;
 use policy::compile::NodeView;
 use policy::model::World;
 use tracing::{debug, info, warn};
@@ -114,6 +115,10 @@ impl Veths {
                 continue;
             }
             let attached = datapath.attach(ifindex, veth);
+            if attached.is_err() && if_nametoindex(veth.as_str()).is_err() {
+                // It has gone away since it was listed: the next sighting will not have it.
+                continue;
+            }
             progress.attached = attached.is_ok();
             progress.unprotected = progress.waiting.map(|seen| seen.elapsed()).or(progress.unprotected);
             progress.problem = attached.err().map(|error| format!("{error:#}"));

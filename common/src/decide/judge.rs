@@ -25,25 +25,28 @@ pub trait Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Question {
-    pub direction: Direction,
     pub peer: Peer,
     /// Protocol and destination port.
     pub port: PortKey,
+    pub direction: Direction,
 }
 
-/// A verdict with what decided it.
+/// A verdict with what decided it. No byte of it is padding: that would never be written, and a verifier refuses a
+/// program that moves it.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Judgement {
     pub verdict: Verdict,
-    /// [`PortRow::admin_rule`] or [`PortRow::lower_rule`] of the row that decided, 0 where none did.
-    pub rule: u32,
     /// What tenancy in audit mode would have dropped it for.
     pub audited: Option<DropReason>,
     /// Of an allow in egress: the other end is a pod that lets this tenant's in under no circumstances, for this reason.
     pub refused: Option<DropReason>,
+    /// [`PortRow::admin_rule`] or [`PortRow::lower_rule`] of the row that decided, 0 where none did.
+    pub rule: u32,
 }
+
+const _: () = assert!(core::mem::size_of::<Judgement>() == 8);
 
 impl Judgement {
     #[inline(always)]
@@ -63,6 +66,11 @@ impl Judgement {
             Some(reason) => Self { refused: Some(reason), ..Self::dropped(reason) },
             None => self,
         }
+    }
+
+    #[inline(always)]
+    pub(super) const fn is_allow(&self) -> bool {
+        matches!(self.verdict, Verdict::Allow(_))
     }
 
     /// A pod calls itself.

@@ -14,7 +14,7 @@ mod timeouts;
 mod track;
 
 pub use judge::{Judgement, Question, Rules, Said, Verdict, consult, foreign, judge};
-pub use service::{Addresses, Called, Remote, judge_each};
+pub use service::{Addresses, Called, MaybeService, Remote, judge_each};
 pub use tables::{Call, Tables, judge_backends, judge_profile};
 
 use express::Found;

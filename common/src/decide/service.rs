@@ -1,7 +1,7 @@
 //! What is at the other end of a flow that a pod opens, and the judgement of a Service by what is behind it
 //! (DESIGN.md §6): its backends' verdict where they all have the same.
 
-use super::judge::{Judgement, Question, Verdict};
+use super::judge::{Judgement, Question};
 use crate::abi::{Address, Backends, Direction, DropReason, Peer, PeerKind, PortKey, ServiceKey};
 
 /// Look-ups of addresses.
@@ -21,7 +21,31 @@ pub struct Remote {
     /// What its address is, whatever is called there.
     pub peer: Peer,
     /// Who calls it calls this Service.
-    pub service: Option<u32>,
+    pub service: MaybeService,
+}
+
+/// The number of a Service, or none. One word that is always written: the payload of a `None` is not, and a verifier
+/// refuses a program that as much as moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct MaybeService(u64);
+
+impl MaybeService {
+    pub const NONE: Self = Self(0);
+
+    #[inline(always)]
+    fn found(number: Option<u32>) -> Self {
+        match number {
+            Some(number) => Self(1 << 32 | u64::from(number)),
+            None => Self::NONE,
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn number(self) -> Option<u32> {
+        if self.0 == 0 { None } else { Some(self.0 as u32) }
+    }
 }
 
 impl Remote {
@@ -32,16 +56,16 @@ impl Remote {
         if let Some(peer) = known
             && matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod | PeerKind::UnknownPod)
         {
-            return Self { peer, service: None };
+            return Self { peer, service: MaybeService::NONE };
         }
-        let mut service = addresses.service(&ServiceKey { address: *address, port });
-        if service.is_none() && known.is_some() {
-            service = addresses.service(&ServiceKey::of_nodes(address.is_v4(), port));
+        let mut service = MaybeService::found(addresses.service(&ServiceKey { address: *address, port }));
+        if service == MaybeService::NONE && known.is_some() {
+            service = MaybeService::found(addresses.service(&ServiceKey::of_nodes(address.is_v4(), port)));
         }
-        let peer = match (known, service) {
-            (Some(peer), _) => peer,
-            (None, Some(_)) => Peer::SERVICE,
-            (None, None) => addresses.range(address).unwrap_or(Peer::EXTERNAL),
+        let peer = match known {
+            Some(peer) => peer,
+            None if service != MaybeService::NONE => Peer::SERVICE,
+            None => addresses.range(address).unwrap_or(Peer::EXTERNAL),
         };
         Self { peer, service }
     }
@@ -69,7 +93,8 @@ pub fn judge_each(
         let question = Question { direction, peer: Peer::SERVICE, port: PortKey::new(protocol, 0) };
         return Called { judgement: judge(&question), peer: Peer::SERVICE };
     }
-    let (mut allowed, mut dropped) = (None, None);
+    let undecided = Called { judgement: Judgement::dropped(DropReason::ServiceUndecided), peer: Peer::SERVICE };
+    let mut first = undecided;
     for index in 0..Backends::MOST {
         if index as u64 >= backends.count {
             break;
@@ -77,16 +102,11 @@ pub fn judge_each(
         let peer = backends.peers[index];
         let judgement = judge(&Question { direction, peer, port: PortKey::new(protocol, backends.ports[index]) });
         let judgement = if opened { judgement.with_refusal() } else { judgement };
-        let first = match judgement.verdict {
-            Verdict::Allow(_) => &mut allowed,
-            Verdict::Drop(_) => &mut dropped,
-        };
-        if first.is_none() {
-            *first = Some(Called { judgement, peer });
+        if index == 0 {
+            first = Called { judgement, peer };
+        } else if judgement.is_allow() != first.judgement.is_allow() {
+            return undecided;
         }
     }
-    match (allowed, dropped) {
-        (Some(called), None) | (None, Some(called)) => called,
-        _ => Called { judgement: Judgement::dropped(DropReason::ServiceUndecided), peer: Peer::SERVICE },
-    }
+    first
 }

@@ -29,15 +29,6 @@ pub trait Tables: Rules + Addresses {
     {
         judge_profile(self, profile, question)
     }
-
-    /// Judges a call of a Service in the same way.
-    #[inline(always)]
-    fn judge_service(&self, profile: u64, call: &Call) -> Called
-    where
-        Self: Sized,
-    {
-        judge_backends(self, profile, call)
-    }
 }
 
 /// A call of a Service.
@@ -51,7 +42,7 @@ pub struct Call {
     pub opened: bool,
 }
 
-/// [`Tables::judge_service`]: backends that should be there and are not drop.
+/// Judges a call of a Service: backends that should be there and are not drop.
 #[inline(always)]
 pub fn judge_backends<T: Tables>(tables: &T, profile: u64, call: &Call) -> Called {
     match tables.backends(call.service) {

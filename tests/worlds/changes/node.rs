@@ -16,6 +16,7 @@ use crate::bounds::Bounds;
 const ROOM: Capacities = Capacities {
     peers: 1 << 20,
     ranges: 1 << 20,
+    services: 32_768,
     rules: 1 << 20,
     ports: 1 << 20,
     profiles: 1 << 20,

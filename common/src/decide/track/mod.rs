@@ -12,9 +12,9 @@ use demand::Demand;
 use origin::Origin;
 
 use super::judge::{Judgement, Question, Verdict};
-use super::tables::peer_of;
+use super::tables::{judge_backends, peer_of};
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Call, Called, Context, Remote, Seen, Tables, name_tenants};
+use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants};
 use crate::abi::{
     AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
 };
@@ -42,7 +42,7 @@ pub(super) fn judge<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
     let Flow { key, known } = flow;
     let remote = match context.direction {
         Direction::Egress => called_at(context, key),
-        Direction::Ingress => Remote { peer: peer_of(context.tables, &key.remote), service: None },
+        Direction::Ingress => Remote { peer: peer_of(context.tables, &key.remote), service: MaybeService::NONE },
     };
     name_tenants(context, remote.peer, &mut seen.outcome);
     match origin::of(context, packet, &key.remote, remote.peer) {
@@ -135,7 +135,7 @@ fn ask<T: Tables>(
                 (Direction::Egress, Direction::Ingress) => called_at(context, key).service,
                 _ => remote.service,
             };
-            judgement = match (direction, service) {
+            judgement = match (direction, service.number()) {
                 (Direction::Egress, Some(service)) => {
                     let Called { judgement, peer } = call(context, service, key, demand);
                     if matches!(context.direction, Direction::Egress) {
@@ -191,7 +191,7 @@ fn call<T: Tables>(context: &Context<'_, T>, service: u32, key: &FlowKey, demand
         Judgement::of_itself()
     } else {
         let call = Call { service, protocol: key.protocol(), opened: demand.is_opened_by_pod() };
-        return context.tables.judge_service(endpoint.profile, &call);
+        return judge_backends(context.tables, endpoint.profile, &call);
     };
     Called { judgement, peer: Peer::SERVICE }
 }
