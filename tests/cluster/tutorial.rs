@@ -41,10 +41,8 @@ struct Matrix {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
-    from: String,
     #[serde(rename = "fromIP")]
     from_ip: IpAddr,
-    to: String,
     #[serde(rename = "toIP")]
     to_ip: IpAddr,
     protocol: String,
@@ -164,7 +162,7 @@ fn expected(cluster: &Cluster, ends: &Ends) -> Vec<Record> {
     fs::write(&file, objects).expect("a file");
     let mut matrix = Command::new(BULKHEAD);
     matrix.args(["matrix", "-o", "json", "--external", ARCHIVE, "-f"]).arg(&file);
-    PORTS.iter().for_each(|port| drop(matrix.args(["--port", port])));
+    matrix.args(PORTS.iter().flat_map(|port| ["--port", port]));
     let output = matrix.output().expect("bulkhead");
     assert!(output.status.success(), "bulkhead matrix: {}", String::from_utf8_lossy(&output.stderr));
     let Matrix { mut verdicts } = serde_json::from_slice(&output.stdout).expect("JSON");

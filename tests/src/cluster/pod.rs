@@ -61,6 +61,9 @@ impl PodNetwork {
             let of_pods = |ip: &IpAddr| POD_RANGES.iter().any(|range| range.contains(ip));
             // In the order of their kind: IPv4 first.
             let addresses: Vec<IpAddr> = addresses.into_iter().filter(of_pods).collect();
+            // An IPv6 address cannot be used before its duplicates were looked for.
+            let usable = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+            netns.run(|| addresses.iter().all(usable)).ok()?.then_some(())?;
             Some(Self { netns, addresses: addresses.try_into().ok()?, node })
         })
     }
