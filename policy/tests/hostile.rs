@@ -234,3 +234,17 @@ fn labels_that_others_select_on_close_nobody_who_asks_for_less() {
     let allowed = Verdict::Allow(AllowReason::NetworkPolicy);
     assert_eq!(node.verdict(&scene, "x/a", Direction::Ingress, B, 80), allowed);
 }
+
+#[test]
+fn whoever_tells_all_pods_apart_and_matches_none_goes_first_too() {
+    let mut scene = scene();
+    let everybody = world::pods("", "");
+    scene.policy(NetworkPolicy { ingress: Some(vec![rule(&[everybody], &[])]), ..policy("x", "everybody") });
+    let nobody = world::pods("", "own=nobody,app=nobody");
+    hostile(&mut scene, "nobody", vec![rule(&[nobody], &[])]);
+    let mut capacities = SMALL;
+    capacities.rules = 3 * 20;
+    let (compiled, _) = prepare(&scene.input(), &Observed::default(), None, &capacities).unwrap();
+    let closed: Vec<&str> = compiled.excesses.iter().map(|excess| excess.namespace.as_str()).collect();
+    assert_eq!(closed, ["evil"]);
+}

@@ -85,7 +85,8 @@ fn a_policy_holds_whatever_becomes_of_the_agent_and_of_the_api_server() {
     let scene = Scene::new();
     let cluster = &scene.cluster;
     cluster.apply(POLICY);
-    assert_eq!(scene.reaches(&scene.other), [true; 2], "nobody enforces yet");
+    let open = || scene.reaches(&scene.other) == [true; 2];
+    eventually("nobody enforces yet, and every address is ready", 20, || open().then_some(()));
 
     let mut agent = scene.agent();
     scene.wait_until_held("with an agent");

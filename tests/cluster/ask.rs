@@ -1,5 +1,5 @@
 //! Questions about a live cluster: the same answers as about its manifests.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::{Command, Output};
 

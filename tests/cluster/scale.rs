@@ -1,5 +1,5 @@
 //! How much a cluster of 10,000 pods and 1,000 policies is to an agent that follows it.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::Command;
 use std::time::Instant;
@@ -64,6 +64,8 @@ fn crowd() -> Vec<(String, Value)> {
         let ip = format!("10.244.{}.{}", number / 250, number % 250 + 2);
         let managed = json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {
             "k:{\"name\":\"app\"}": {".": {}, "f:image": {}, "f:ports": {".": {}, "f:name": {}}, "f:resources": {}}}}});
+        let conditions = ["Ready", "Initialized", "ContainersReady", "PodScheduled"]
+            .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}));
         let object = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
@@ -85,8 +87,7 @@ fn crowd() -> Vec<(String, Value)> {
                 "volumes": [{"name": "scratch", "emptyDir": {}}],
             },
             "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "10.0.0.1",
-                "conditions": ["Ready", "Initialized", "ContainersReady", "PodScheduled"].map(|kind|
-                    json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}))},
+                "conditions": conditions},
         });
         (format!("pods/{namespace}/{name}"), object)
     });

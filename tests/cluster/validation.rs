@@ -77,7 +77,7 @@ fn completed(mut document: Value) -> Value {
 }
 
 fn complete_pod(spec: &mut Value) {
-    if !spec["containers"].as_array().is_some_and(|it| !it.is_empty()) {
+    if spec["containers"].as_array().is_none_or(Vec::is_empty) {
         spec["containers"] = json!([{}]);
     }
     for list in ["containers", "initContainers"] {

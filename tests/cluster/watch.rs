@@ -1,6 +1,6 @@
 //! The world that is watched, against a real API server: when it is published, what interruptions do to it, and what
 //! becomes of objects that nobody understands.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::collections::BTreeSet;
 

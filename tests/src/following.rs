@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use crate::api_server::ApiServer;
 
 /// Longer than the longest pause between two attempts of a watch.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A watch on a bare API server, as the agent's service account. It ends with this value.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Following {
     /// Waits until the newest snapshot is as asked for, and returns it.
     ///
     /// # Panics
-    /// Where it is not within a minute.
+    /// Where it is not in time.
     pub fn until(&self, what: &str, is: impl Fn(&Option<Arc<Snapshot>>) -> bool) -> Option<Arc<Snapshot>> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -79,7 +79,7 @@ impl Following {
     /// The same, of the world in it.
     ///
     /// # Panics
-    /// Where it is not within a minute.
+    /// Where it is not in time.
     pub fn until_world(&self, what: &str, is: impl Fn(&World) -> bool) -> World {
         let snapshot = self.until(what, |snapshot| snapshot.as_ref().is_some_and(|it| is(&it.world)));
         snapshot.expect("it is as asked for").world.clone()

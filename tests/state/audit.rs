@@ -97,10 +97,10 @@ fn sender(pod: &Inside, family: usize) -> UdpSocket {
     pod.run(|| UdpSocket::bind((pod.addresses[family], 0)).unwrap())
 }
 
-fn both_forms(test: impl Fn(&mut Field, usize)) {
+fn both_forms(name: &str, test: impl Fn(&mut Field, usize)) {
     for cni in [Cni::Ptp, Cni::Bridge] {
         for family in [0, 1] {
-            let tried = Tried::new(&format!("audit-{cni}-{family}"));
+            let tried = Tried::new(&format!("{name}-{cni}-{family}"));
             let lab = tried.up(manifests(&world("audit")), &Tried::options(cni));
             let pins = lab.name().pins().unwrap();
             let maps = Maps::open(&pins, &MapCapacities::default()).unwrap();
@@ -114,7 +114,7 @@ fn both_forms(test: impl Fn(&mut Field, usize)) {
 
 #[test]
 fn an_audited_tenant_is_counted_flow_by_flow_while_another_is_enforced() {
-    both_forms(|field, family| {
+    both_forms("audited", |field, family| {
         let [red, blue, green] = ["red", "blue", "green"].map(|tenant| field.pod(tenant));
         assert_eq!(send(&blue, &red, family, 5), 5, "what comes to the audited tenant passes");
         assert_eq!(field.since("in"), [((Ingress, TenantIsolation, true), 5)].into());
@@ -128,7 +128,7 @@ fn an_audited_tenant_is_counted_flow_by_flow_while_another_is_enforced() {
 
 #[test]
 fn a_flow_is_counted_once_and_cut_when_its_tenant_is_enforced() {
-    both_forms(|field, family| {
+    both_forms("cut", |field, family| {
         let [red, blue] = ["red", "blue"].map(|tenant| field.pod(tenant));
         let receiver = red.run(|| UdpSocket::bind((red.addresses[family], 5300)).unwrap());
         receiver.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -30,10 +30,10 @@ const WORLD: &str = "
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: client, namespace: a}, spec: {containers: []}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: a2, labels: {app: web}}, status: {podIP: 10.244.0.50},
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: a2, labels: {app: web}}, status: {podIP: 10.244.0.50, podIPs: [{ip: 10.244.0.50}, {ip: 'fd00:10:244::50'}]},
  spec: {containers: [{name: c, ports: [{containerPort: 8080, hostPort: 9001}]}]}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: b, labels: {app: web}}, status: {podIP: 10.244.0.60},
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: b, labels: {app: web}}, status: {podIP: 10.244.0.60, podIPs: [{ip: 10.244.0.60}, {ip: 'fd00:10:244::60'}]},
  spec: {containers: [{name: c, ports: [{containerPort: 8080, hostPort: 9002}]}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: web, namespace: a2}, spec: {type: NodePort, externalIPs: [203.0.113.5],

@@ -27,7 +27,7 @@ impl Roster {
     pub fn of(world: &World, config: &Config, cni: Cni, external: &[IpAddr]) -> Result<Self> {
         let node = the_node(world)?;
         let node_addresses = world.nodes.get(&node).map(|node| node.addresses.clone()).unwrap_or_default();
-        let ranges = world.pod_ranges(config);
+        let ranges = IpNet::aggregate(&world.pod_ranges(config));
         let pods = world.pods.iter().filter(|(_, pod)| !pod.host_network);
         let pods = pods.map(|(key, pod)| (key.clone(), pod.addresses.clone())).collect();
         let roster = Self { node, node_addresses, ranges, pods };

@@ -224,6 +224,8 @@ mod tests {
         let rejected = store.rejected();
         let said: Vec<_> =
             rejected.iter().map(|it| (it.object.to_string(), it.uid.as_str(), it.field.as_str())).collect();
-        assert_eq!(said, [("NetworkPolicy x/p".to_owned(), "u", "spec.ingress[0].from[0].planets")]);
+        let about = |field| ("NetworkPolicy x/p".to_owned(), "u", field);
+        // A peer of which nothing is known is an empty one, too.
+        assert_eq!(said, [about("spec.ingress[0].from[0].planets"), about("spec.ingress[0].from[0]")]);
     }
 }

@@ -1,6 +1,6 @@
 //! Flow and tables to verdict.
 //!
-//! One packet at one hook: find the endpoint, read the packet, hold its sender to what the pod may send
+//! One packet at one hook: find the endpoint, read the packet hold its sender to what the pod may send
 //! (`sender`) or its receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow
 //! that still holds stands for it, judge it (`judge`).
 

@@ -1,12 +1,10 @@
 //! Counts what the NetworkPolicies of each namespace take, and stops a compile whose budget does not suffice.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::CompileError;
 use super::budget::{Budget, Excess, Resource};
 use super::class::Classes;
-use super::identity::Identities;
 use super::ids::Digest;
 use super::mentions::Mentions;
 use super::set::PolicySet;
@@ -74,23 +72,23 @@ pub(super) enum Payer<'s> {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Cost {
-    rules: usize,
+pub(super) struct Cost {
+    pub(super) rules: usize,
     /// As if every pod were told apart from all others, so that nobody pays for labels that others select on.
-    weight: usize,
-    ports: usize,
+    pub(super) weight: usize,
+    pub(super) ports: usize,
 }
 
 pub(super) struct Meter<'a> {
-    budget: &'a Budget,
+    pub(super) budget: &'a Budget,
     without: &'a Without,
     tenancy: &'a Tenancy<'a>,
     /// By namespace: the number of its owner, in [`Meter::work`].
-    owners: HashMap<&'a str, usize>,
+    pub(super) owners: HashMap<&'a str, usize>,
     work: Vec<usize>,
     previous: Cost,
     previous_work: usize,
-    costs: BTreeMap<&'a str, Cost>,
+    pub(super) costs: BTreeMap<&'a str, Cost>,
 }
 
 impl<'a> Meter<'a> {
@@ -160,14 +158,16 @@ impl<'a> Meter<'a> {
         if within { Ok(()) } else { Err(self.over(payer, Resource::Work, self.budget.work.saturating_add(work))) }
     }
 
-    /// A row for an identity of so many pods, or for a class (of one).
+    /// A row for an identity of so many pods, or for a class (of one). Who has to go where they are too many is seen when
+    /// all of them are there: it may be somebody who tells pods apart.
     pub(super) fn row(&mut self, payer: Payer<'_>, pods: usize) -> Result<(), Stop> {
         let limit = self.budget.rules;
         let Some(cost) = self.cost(payer) else { return Ok(()) };
         cost.rules += 1;
         cost.weight += pods;
         let needed = cost.rules;
-        if needed > limit { Err(self.over(payer, Resource::Rules, needed)) } else { Ok(()) }
+        let is_over = payer == Payer::Previous && needed > limit;
+        if is_over { Err(self.over(payer, Resource::Rules, needed)) } else { Ok(()) }
     }
 
     pub(super) fn program(&mut self, payer: Payer<'_>, rows: usize) -> Result<(), Stop> {
@@ -196,12 +196,12 @@ impl<'a> Meter<'a> {
         })
     }
 
-    fn excess(&self, namespace: &str, of: Resource, needed: usize) -> Excess {
+    pub(super) fn excess(&self, namespace: &str, of: Resource, needed: usize) -> Excess {
         let tenant = self.tenancy.of_namespace(namespace).and_then(|tenant| self.tenancy.names().get(tenant)).cloned();
         Excess { namespace: namespace.to_owned(), tenant, of, needed, limit: self.limit(of) }
     }
 
-    const fn limit(&self, of: Resource) -> usize {
+    pub(super) const fn limit(&self, of: Resource) -> usize {
         match of {
             Resource::Rules => self.budget.rules,
             Resource::Ports => self.budget.ports,
@@ -252,87 +252,4 @@ impl<'a> Meter<'a> {
         let named = named.into_iter().filter(|(_, blocks)| !blocks.is_empty());
         named.max_by_key(|(_, blocks)| blocks.len()).map(|(namespace, _)| namespace)
     }
-
-    /// Whether all that was compiled fits; else who goes without rules: owner by owner, the one that takes most first,
-    /// until the rest fits.
-    pub(super) fn settle(
-        &self,
-        taken: &Taken,
-        identities: &Identities<'_>,
-        live: &Sets,
-        current: &Sets,
-    ) -> Result<(), Stop> {
-        let fits = taken.rules <= self.budget.rules && taken.ports <= self.budget.ports && taken.ids <= self.budget.ids;
-        if fits {
-            return Ok(());
-        }
-        let cost = |of: Resource, cost: &Cost| match of {
-            Resource::Ports => cost.ports,
-            Resource::Rules | Resource::Ids => cost.rules,
-            Resource::Ranges | Resource::Work | Resource::Intervals => 0,
-        };
-        let first = self.by_owner(&self.told_apart(identities, live, current), live.len());
-        let whole = [(Resource::Rules, taken.rules), (Resource::Ports, taken.ports), (Resource::Ids, taken.ids)];
-        for (of, needed) in whole {
-            let mut excess = needed.saturating_sub(self.limit(of));
-            let mut over = Vec::new();
-            for &namespace in &first {
-                let freed = self.costs.get(namespace).map_or(0, |it| cost(of, it));
-                if excess > 0 && freed > 0 {
-                    excess = excess.saturating_sub(freed);
-                    over.push(self.excess(namespace, of, needed));
-                }
-            }
-            if !over.is_empty() {
-                return Err(Stop::Over(Over::Namespaces(over)));
-            }
-        }
-        Ok(())
-    }
-
-    /// By owner: identities that are told apart by labels that nobody else asks for. Whoever selects all pods pays a rule
-    /// for each.
-    fn told_apart(&self, identities: &Identities<'_>, live: &Sets, current: &Sets) -> HashMap<usize, usize> {
-        let mut asking: HashMap<&str, BTreeSet<Option<usize>>> = HashMap::new();
-        for (content, set) in live {
-            let owner = match self.payer(content, set, current) {
-                Payer::Namespace(name) => self.owners.get(name).copied(),
-                Payer::Administrators | Payer::Previous => None,
-            };
-            for key in set.pod_keys() {
-                asking.entry(key).or_default().insert(owner);
-            }
-        }
-        let mut alone: HashMap<usize, HashSet<&str>> = HashMap::new();
-        for (key, owners) in asking {
-            if let (1, Some(Some(owner))) = (owners.len(), owners.first()) {
-                alone.entry(*owner).or_default().insert(key);
-            }
-        }
-        alone.into_iter().map(|(owner, keys)| (owner, identities.told_apart_by(&keys))).collect()
-    }
-
-    /// The namespaces of the owner that takes most first: a row for each set and identity that it tells apart, too.
-    fn by_owner(&self, told_apart: &HashMap<usize, usize>, sets: usize) -> Vec<&'a str> {
-        let mut of_owner: HashMap<Option<usize>, usize> = HashMap::new();
-        of_owner.extend(told_apart.iter().map(|(&owner, &identities)| (Some(owner), identities * sets)));
-        for (name, cost) in &self.costs {
-            *of_owner.entry(self.owners.get(name).copied()).or_default() += cost.weight + cost.ports;
-        }
-        let mut names: Vec<&str> = self.costs.keys().copied().collect();
-        names.sort_by_key(|name| {
-            let owner = self.owners.get(name).copied();
-            let own = self.costs.get(name).map_or(0, |cost| cost.weight + cost.ports);
-            (Reverse(of_owner.get(&owner).copied()), owner, Reverse(own), *name)
-        });
-        names
-    }
-}
-
-/// What a compiled world takes without the sets of the compile before.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) rules: usize,
-    pub(super) ports: usize,
-    pub(super) ids: usize,
 }
