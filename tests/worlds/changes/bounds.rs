@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use common::abi::{Direction, Endpoint, Peer, PeerKind, PortKey};
+use common::abi::{Address, Direction, Endpoint, Peer, PeerKind, PortKey};
 use common::decide::{Question, Verdict, judge};
 use policy::compile::Tables;
 use policy::plan::Op;
@@ -82,8 +82,10 @@ fn passes(tables: &Tables, questions: &[(IpAddr, Direction, PortKey)]) -> Passes
     });
     endpoints
         .map(|(slot, endpoint)| {
+            // Nobody asks about what a pod sends itself.
             let passes = |(address, direction, port): &(IpAddr, Direction, PortKey)| {
-                judged(tables, slot, endpoint, words[address], *direction, *port)
+                endpoint.owns(&Address::from(*address))
+                    || judged(tables, slot, endpoint, words[address], *direction, *port)
             };
             (endpoint.id, questions.iter().map(passes).collect())
         })
