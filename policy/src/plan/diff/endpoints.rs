@@ -46,17 +46,19 @@ pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
     ops
 }
 
-/// Endpoints that have to be pending while addresses change: their set is one that nobody made complete for the new
-/// words, and where it denies somebody a row that is not there would let him through. Only a restart into a world that
-/// has changed meanwhile comes to this: it does not know the rules of the sets that it finds.
+/// Endpoints that have to be pending while addresses change: those that will be, which deny nobody of what others turn
+/// into; and those whose set is one that nobody made complete for the new words, since where it denies somebody a row
+/// that is not there would let him through. Only a restart into a world that has changed meanwhile comes to the second: it
+/// does not know the rules of the sets that it finds.
 pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endpoint> {
     let is_complete = |rules: &DirectionRules| {
         let id = Id { kind: Kind::Set, number: rules.set };
         rules.set == 0 || desired.ids.0.contains_key(&id)
     };
     let stays_judged = |slot| observed.tables.profile_of(slot).is_some_and(|it| it.rules.iter().all(is_complete));
-    let kept = kept(&observed.tables, &desired.tables)
-        .filter(|(slot, before, _)| !before.is(Endpoint::PENDING) && !stays_judged(*slot));
+    let kept = kept(&observed.tables, &desired.tables).filter(|(slot, before, after)| {
+        !before.is(Endpoint::PENDING) && (after.is(Endpoint::PENDING) || !stays_judged(*slot))
+    });
     kept.map(|(slot, before, _)| (slot, with(before, before.profile, before.flags | Endpoint::PENDING))).collect()
 }
 
