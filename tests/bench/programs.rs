@@ -28,6 +28,8 @@ const SINGLE: u16 = 1000;
 
 const PASS: i32 = -1;
 const DROP: i32 = 2;
+/// Where the pod's peers are: any interface but the pod's own, whose packets are its own come back.
+const UPLINK: u32 = 1;
 const DENIED_PORT: u16 = 999;
 const PEER_PORT: u16 = 9999;
 const POD_MAC: [u8; 6] = [2, 0, 0, 0, 2, 2];
@@ -173,7 +175,11 @@ impl Case {
     }
 
     fn time(&mut self, direction: Direction, frame: &[u8], ifindex: u32, verdict: i32, n: u32) -> Result<Duration> {
-        let frame = Frame { bytes: frame, ifindex, ingress_ifindex: ifindex };
+        let ingress_ifindex = match direction {
+            Direction::Egress => ifindex,
+            Direction::Ingress => UPLINK,
+        };
+        let frame = Frame { bytes: frame, ifindex, ingress_ifindex };
         let ran = self.loaded.datapath.test_run(direction, &frame, n)?;
         let (name, action, way) = (&self.name, ran.action, direction.name());
         ensure!(action == verdict, "{name}: the program for {way} answers {action} where {verdict} is measured");
