@@ -36,14 +36,6 @@ pub fn read(path: &Path) -> anyhow::Result<Settings> {
     parse(&text).with_context(|| format!("configuration file {}", path.display()))
 }
 
-/// `off`, `audit`, `baseline` or `strict`.
-#[must_use]
-pub fn parse_mode(text: &str) -> Option<Isolation> {
-    [Isolation::Off, Isolation::Audit, Isolation::Baseline, Isolation::Strict]
-        .into_iter()
-        .find(|mode| mode.name() == text)
-}
-
 fn parse(text: &str) -> anyhow::Result<Settings> {
     let value: serde_yaml_ng::Value =
         serde_yaml_ng::from_str(text).map_err(|error| anyhow!("not valid YAML: {error}"))?;
@@ -211,7 +203,7 @@ impl From<Maps> for MapCapacities {
 
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Isolation, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_mode(&text)
+    Isolation::named(&text)
         .ok_or_else(|| de::Error::custom(format!("unknown mode `{text}`, use one of off, audit, baseline, strict")))
 }
 

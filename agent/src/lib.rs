@@ -14,6 +14,7 @@ mod lock;
 pub mod net;
 pub mod node;
 mod publish;
+mod runtime;
 pub mod serve;
 mod text;
 pub mod watch;

@@ -303,9 +303,7 @@ impl Drop for Daemon {
 
 /// A binary that `cargo xtask cluster build` has made.
 fn binary(name: &str) -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead-cluster");
-    let cache = std::env::var_os("CLUSTER_CACHE").map_or_else(home, PathBuf::from);
-    let path = cache.join("bin").join(name);
+    let path = crate::cluster::cache().join("bin").join(name);
     assert!(path.exists(), "{} is missing: run `cargo xtask cluster build`", path.display());
     path
 }

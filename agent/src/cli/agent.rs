@@ -76,8 +76,7 @@ pub fn remove(args: &UninstallArgs) -> Result<ExitCode> {
     lock.remove()?;
     eprintln!("nothing of Bulkhead is left on this node");
     if args.stay {
-        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
-        runtime.block_on(async {
+        crate::runtime::one_thread()?.block_on(async {
             Ending::new()?.wait().await;
             anyhow::Ok(())
         })?;

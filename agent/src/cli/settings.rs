@@ -35,5 +35,5 @@ impl SettingsArgs {
 }
 
 fn parse_mode(text: &str) -> Result<Isolation, String> {
-    config::parse_mode(text).ok_or_else(|| "use one of off, audit, baseline, strict".to_owned())
+    Isolation::named(text).ok_or_else(|| "use one of off, audit, baseline, strict".to_owned())
 }

@@ -63,8 +63,7 @@ impl WorldArgs {
     /// No cluster is configured, it cannot be reached, or it does not let the caller list something.
     pub fn list(&self, settings: &Settings) -> anyhow::Result<(World, Vec<Rejected>)> {
         let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("cannot start the async runtime")?.block_on(async {
+        crate::runtime::one_thread()?.block_on(async {
             let cluster = Cluster::new(&access).await.context("name manifests with -f, or a cluster")?;
             watch::list(&cluster, &settings.policy).await
         })

@@ -12,9 +12,10 @@ use super::roster::Roster;
 use super::settle::Settlement;
 use super::state::State;
 use super::topology::{Cni, Node, NodePlan};
-use super::{Lab, down, need_root, runtime};
+use super::{Lab, down, need_root};
 use crate::config::{self, Settings};
 use crate::ingest::{Kind, Manifests, ObjectId};
+use crate::runtime::one_thread;
 
 /// What a lab is brought up with.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Lab {
                  --name {name}` removes it, another --name brings up another"
             );
         }
-        let built = build(name, manifests, options).and_then(|(state, settings)| Ok((state, settings, runtime()?)));
+        let built = build(name, manifests, options).and_then(|(state, settings)| Ok((state, settings, one_thread()?)));
         match built {
             Ok((state, settings, runtime)) => Ok(Self { name: name.clone(), state, settings, lock, runtime }),
             Err(error) => {
@@ -144,7 +145,7 @@ fn build(name: &LabName, manifests: Manifests, options: &UpOptions) -> Result<(S
     if let Some(file) = config {
         State::keep_config(name, file)?;
     }
-    let state = runtime()?.block_on(async {
+    let state = one_thread()?.block_on(async {
         let plan = NodePlan { cni: *cni, addresses: &state.node, ranges: &target.roster.ranges, external };
         let node = Node::create(&name.node(), &name.world(), &plan).await?;
         let enforcer = Enforcer::open(name, &node.namespace, &settings)?;

@@ -16,7 +16,7 @@ impl Interrupt {
     /// The signals cannot be caught.
     pub fn catch() -> Result<Self> {
         let seen = Arc::new(AtomicBool::new(false));
-        let runtime = super::runtime()?;
+        let runtime = crate::runtime::one_thread()?;
         let (mut interrupt, mut terminate) = {
             let _context = runtime.enter();
             let catch = |kind| signal(kind).context("cannot catch signals");

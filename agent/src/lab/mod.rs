@@ -27,6 +27,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Settings;
 use crate::lock::Lock;
+use crate::runtime::one_thread;
 
 pub use change::UpOptions;
 pub use check::{Checked, Flow, Report};
@@ -56,7 +57,7 @@ impl Lab {
         let lock = name.lock()?;
         let opened = State::load(name).and_then(|state| Ok((state.settings(name)?, state)));
         match opened {
-            Ok((settings, state)) => Ok(Self { name: name.clone(), state, settings, lock, runtime: runtime()? }),
+            Ok((settings, state)) => Ok(Self { name: name.clone(), state, settings, lock, runtime: one_thread()? }),
             Err(error) if !State::exists(name)? => {
                 lock.remove()?;
                 Err(error)
@@ -121,11 +122,6 @@ impl Lab {
         let wired = state.pods.get(&pod.to_string()).with_context(|| format!("pod {pod} has no network namespace"))?;
         Ok(wired.wire.netns.clone())
     }
-}
-
-/// One thread: what the lab waits for is the kernel.
-fn runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")
 }
 
 fn need_root() -> Result<()> {

@@ -132,7 +132,8 @@ impl State {
         let file = lab.folder().join(CONFIG);
         let mut settings = if file.exists() { config::read(&file)? } else { Settings::default() };
         if let Some(mode) = &self.tenancy {
-            settings.policy.mode = config::parse_mode(mode).with_context(|| format!("unknown tenancy mode {mode}"))?;
+            settings.policy.mode =
+                policy::model::Isolation::named(mode).with_context(|| format!("unknown tenancy mode {mode}"))?;
         }
         Ok(settings)
     }

@@ -121,6 +121,12 @@ impl Mode {
             Self::Strict => "strict",
         }
     }
+
+    /// The mode of a name; `None` for a name that no mode has.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Off, Self::Audit, Self::Baseline, Self::Strict].into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// The rules of one direction of a pod.

@@ -219,9 +219,7 @@ impl Cluster {
 
     /// Where the scripts keep what belongs to this cluster.
     fn folder(&self) -> PathBuf {
-        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead-cluster");
-        let cache = std::env::var_os("CLUSTER_CACHE").map_or_else(home, PathBuf::from);
-        cache.join("run").join(&self.name)
+        cache().join("run").join(&self.name)
     }
 
     /// The address of a node on the network of the nodes.
@@ -240,6 +238,12 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// Where the scripts keep what clusters share: binaries and images.
+pub(crate) fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead-cluster");
+    std::env::var_os("CLUSTER_CACHE").map_or_else(home, PathBuf::from)
 }
 
 /// Asks again and again until the answer is there.

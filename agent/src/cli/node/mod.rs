@@ -7,10 +7,10 @@ mod top;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use tokio::runtime::{Builder, Runtime};
+use anyhow::Result;
 
 use super::output::{print, stream};
+use crate::runtime::one_thread;
 use client::{Connection, Output};
 
 pub use status::Args as StatusArgs;
@@ -52,12 +52,12 @@ pub struct DropsArgs {
 
 /// Prints an answer as it is.
 pub fn show(path: &str, args: &Args) -> Result<ExitCode> {
-    print(runtime()?.block_on(args.connection.get(path, args.output))?)?;
+    print(one_thread()?.block_on(args.connection.get(path, args.output))?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub fn metrics(args: &MetricsArgs) -> Result<ExitCode> {
-    print(runtime()?.block_on(args.connection.get("/metrics", Output::Text))?)?;
+    print(one_thread()?.block_on(args.connection.get("/metrics", Output::Text))?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,15 +70,11 @@ pub fn drops(args: &DropsArgs) -> Result<ExitCode> {
         }
     }
     let each = |piece: &[u8]| stream(|out| out.write_all(piece));
-    runtime()?.block_on(args.connection.stream(&path, args.output, each))?;
+    one_thread()?.block_on(args.connection.stream(&path, args.output, each))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What needs no escape in a URL.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
-}
-
-fn runtime() -> Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")
 }

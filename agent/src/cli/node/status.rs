@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Connection, Output};
-use super::runtime;
 use crate::cli::print;
+use crate::runtime::one_thread;
 
 const PULSE: Duration = Duration::from_millis(100);
 
@@ -32,7 +32,7 @@ struct Glance {
 
 /// Exit code 0 where nothing is missing, 1 where something is.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    runtime()?.block_on(async {
+    one_thread()?.block_on(async {
         let end = Instant::now() + Duration::from_secs(args.wait.unwrap_or_default());
         let mut ready = is_ready(args).await;
         while Instant::now() < end && !matches!(ready, Ok(true)) {

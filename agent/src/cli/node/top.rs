@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::client::{Connection, Output};
-use super::runtime;
 use crate::cli::{print, print_json};
+use crate::runtime::one_thread;
 use crate::serve::CounterEntry;
 use crate::text::columns;
 
@@ -49,7 +49,7 @@ struct Rate {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    runtime()?.block_on(async {
+    one_thread()?.block_on(async {
         let (mut before, mut since) = (counters(args).await?, Instant::now());
         loop {
             sleep(Duration::from_secs(args.interval)).await;

@@ -121,11 +121,5 @@ impl<'a> Tenancy<'a> {
 /// The value of an isolation annotation: `None` without one, `Strict` where it names no mode.
 fn annotated_mode(annotations: &Labels) -> Option<Isolation> {
     let value = annotations.get(ISOLATION_ANNOTATION)?;
-    Some(parse_mode(value).unwrap_or(Isolation::Strict))
-}
-
-fn parse_mode(text: &str) -> Option<Isolation> {
-    [Isolation::Off, Isolation::Audit, Isolation::Baseline, Isolation::Strict]
-        .into_iter()
-        .find(|mode| mode.name() == text)
+    Some(Isolation::named(value).unwrap_or(Isolation::Strict))
 }

@@ -1,6 +1,6 @@
 //! The owner of a namespace: the first source that claims it, and the mode that holds for it.
 
-use super::{Finding, Tenant, annotated_mode, capsule, parse_mode};
+use super::{Finding, Tenant, annotated_mode, capsule};
 use crate::model::{Config, Isolation, Labels, Namespace, Pod, TenantSource, Untenanted, World};
 
 /// On a Tenant it overrides the configured mode, on a namespace it only tightens.
@@ -96,7 +96,7 @@ pub(super) fn unknown_modes(world: &World) -> Vec<Finding> {
         .chain(namespaces)
         .filter_map(|(object, annotations)| {
             let value = annotations.get(ISOLATION_ANNOTATION)?;
-            parse_mode(value).is_none().then(|| Finding::UnknownMode { object, value: value.clone() })
+            Isolation::named(value).is_none().then(|| Finding::UnknownMode { object, value: value.clone() })
         })
         .collect()
 }
