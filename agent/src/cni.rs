@@ -4,6 +4,8 @@
 //! what the agent leaves behind: both programs pinned, and the pod's name in the bindings. It asks nobody, so it needs no
 //! permission at the API server, and an agent that is just being restarted costs nothing but time.
 
+mod chain;
+mod keep;
 mod protocol;
 mod wait;
 
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::files::{RUN, replace};
+pub use chain::{Folders, unchain};
+pub use keep::keep;
 use protocol::{Command, Request};
 
 /// The plugin's `type` in a network configuration list, and the name of its file among the plugins: a link to this binary.

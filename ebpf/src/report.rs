@@ -94,7 +94,7 @@ fn add(traffic: Option<*mut Traffic>, length: u32) {
 }
 
 #[inline(always)]
-fn count(counter: Counter) {
+pub fn count(counter: Counter) {
     if let Some(value) = COUNTER.get_ptr_mut(counter as u32) {
         // SAFETY: as above.
         unsafe { *value += 1 }

@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backends, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortKey,
-    PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    Address, Backends, Counter, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer,
+    PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
 use common::decide::{Addresses, Judgement, Question, Rules, Tables, judge_profile};
 
@@ -12,6 +12,7 @@ use crate::maps::{
     BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE,
     SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
 };
+use crate::report::count;
 
 /// Entries of `SLOT` less one.
 const SLOT_MASK: u32 = 4095;
@@ -109,7 +110,15 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
-        FLOW.insert(key, &[entry.epoch.get(), entry.state.get()], 0).is_ok()
+        /// Only where there is none.
+        const BPF_NOEXIST: u64 = 1;
+        let value = [entry.epoch.get(), entry.state.get()];
+        // Counted, but not where an expired entry is replaced: whatever else is made and not there has been evicted.
+        if FLOW.insert(key, &value, BPF_NOEXIST).is_ok() {
+            count(Counter::FlowsEntered);
+            return true;
+        }
+        FLOW.insert(key, &value, 0).is_ok()
     }
 
     #[inline(always)]

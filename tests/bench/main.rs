@@ -1,6 +1,7 @@
 //! The benchmarks: what the datapath and the compiler cost, beside the budgets of DESIGN.md §10. Run them with
 //! `cargo xtask bench`.
 
+mod ask;
 #[path = "../../policy/benches/world.rs"]
 mod cluster;
 mod compile;
@@ -46,6 +47,8 @@ enum Part {
     Wire,
     /// A full compile.
     Compile,
+    /// `matrix`, `explain` and `simulate`.
+    Ask,
 }
 
 fn main() -> Result<()> {
@@ -55,6 +58,9 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     if wanted(Part::Compile) {
         rows.extend(compile::run(rounds)?);
+    }
+    if wanted(Part::Ask) {
+        rows.extend(ask::run(rounds)?);
     }
     if wanted(Part::Program) {
         rows.extend(programs::run(rounds, &options.only)?);

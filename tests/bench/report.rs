@@ -36,7 +36,7 @@ impl fmt::Display for Budget {
 /// One figure: a median.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Which of the three benchmarks.
+    /// Which of the benchmarks.
     pub part: &'static str,
     pub name: String,
     pub measured: f64,

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::thread::{scope, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tests::cluster::{Agent, Cluster, PodNetwork, Proxy, TEAMS, eventually, manifests, pod_namespaces};
-use tests::load::{Load, Sum, answer, connections, received, senders};
+use tests::cluster::{
+    Agent, Cluster, Place, PodNetwork, Proxy, TEAMS, eventually, manifests, other_abi, pod_namespaces,
+};
+use tests::load::{Load, Sum, connections, received, senders};
 
 /// The server admits the client on one port, and nobody else.
 const POLICY: &str = "---
@@ -80,7 +82,23 @@ impl Bench {
     }
 
     fn start_agents(&mut self) {
-        self.agents = Some(Agent::start_everywhere(&self.cluster, env!("CARGO_BIN_EXE_tested-bulkhead"), TEAMS));
+        self.start_agents_of(env!("CARGO_BIN_EXE_tested-bulkhead"));
+    }
+
+    fn start_agents_of(&mut self, binary: &str) {
+        self.agents = Some(Agent::start_everywhere(&self.cluster, binary, TEAMS));
+    }
+
+    /// The agents of another build take over, on maps of their own.
+    fn change_to(&mut self, binary: &str) {
+        let folders = |bench: &Self| bench.cluster.run(Place::Node(2), "ls /sys/fs/bpf/bulkhead");
+        let before = folders(self);
+        self.end_agents(Signal::SIGTERM);
+        self.start_agents_of(binary);
+        eventually("the maps of the other build are in use, and the old ones gone", 60, || {
+            let now = folders(self);
+            (now != before && now.split_whitespace().count() == 2).then_some(())
+        });
     }
 
     fn end_agents(&mut self, signal: Signal) {
@@ -93,13 +111,7 @@ impl Bench {
         let flood = self.attacker.run(|| senders(self.attacker.addresses, self.server.addresses, DENIED));
         let pairs = connections(&self.client.netns, &self.server.netns, self.server.addresses, PERMITTED, CONNECTIONS);
         let load = Load::default();
-        scope(|scope| {
-            let _end = load.until_dropped();
-            scope.spawn(|| load.flood(&flood));
-            for (near, far) in pairs {
-                scope.spawn(|| load.talk(near));
-                scope.spawn(|| answer(far));
-            }
+        load.during(&flood, pairs, || {
             sleep(Duration::from_secs(1));
             happens(self);
             sleep(FAULT);
@@ -146,6 +158,7 @@ fn receivers(pod: &PodNetwork) -> [UdpSocket; 2] {
 
 #[test]
 fn nothing_leaks_and_nothing_breaks_whatever_fails() {
+    let other = other_abi(env!("CARGO_BIN_EXE_tested-bulkhead"));
     let mut bench = Bench::new();
     println!("| fault | denied packets received | permitted connections broken |\n|---|---|---|");
     let rows = [
@@ -159,6 +172,8 @@ fn nothing_leaks_and_nothing_breaks_whatever_fails() {
             bench.end_agents(Signal::SIGTERM);
             bench.start_agents();
         }),
+        bench.row("upgrade of both agents to a build of another ABI version", |bench| bench.change_to(&other)),
+        bench.row("and back", |bench| bench.change_to(env!("CARGO_BIN_EXE_tested-bulkhead"))),
         bench.row("API server away for a minute; a pod of another tenant starts and calls", |bench| {
             bench.cluster.stop("kube-apiserver");
             bench.rival_calls(Instant::now() + OUTAGE);

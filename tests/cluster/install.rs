@@ -8,9 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
-use tests::cluster::{Cluster, Place, PodNetwork, Proxy, eventually};
+use tests::cluster::{Cluster, Place, PodNetwork, Proxy, eventually, manifests};
+use tests::load::{Load, connections, received, senders};
 
 const NODES: [u32; 2] = [1, 2];
+/// Of the server: what its policy admits for its own tenant, and what it does not.
+const PERMITTED: u16 = 7070;
+const DENIED: u16 = 9999;
 /// Of the test's own Prometheus, in the network beside the control plane.
 const PROMETHEUS: &str = "127.0.0.1:19090";
 
@@ -21,6 +25,8 @@ const WORLD: &str = include_str!("install/world.yaml");
 fn the_chart_installs_enforces_and_leaves_nothing() {
     let cluster = Cluster::up(Proxy::Iptables);
     cluster.apply(WORLD);
+    // As a kubelet does with --register-with-taints; what runs goes on.
+    cluster.kubectl("taint node --all bulkhead.dev/agent-not-ready=:NoSchedule");
     for namespace in ["green", "blue"] {
         cluster.wait_for_pods(namespace);
     }
@@ -31,15 +37,20 @@ fn the_chart_installs_enforces_and_leaves_nothing() {
     let started = Instant::now();
     helm(
         &cluster,
-        "install bulkhead CHART --wait --timeout 120s --set-json config.tenancy.sources=[{\"namespaceLabel\":\"team\"}]",
+        "install bulkhead CHART --wait --timeout 120s --set cni.chain=true,startupTaint.remove=true \
+         --set-json config.tenancy.sources=[{\"namespaceLabel\":\"team\"}]",
     );
     println!("helm install, until every node enforced: {:.1} s", started.elapsed().as_secs_f64());
     assert_eq!(to.map(|to| friend.reaches(to)), [true, true]);
     assert_eq!(to.map(|to| stranger.reaches(to)), [false, false]);
     helm(&cluster, "test bulkhead");
 
+    for node in NODES {
+        assert_chained(&cluster, node);
+    }
     assert_told(&cluster);
     assert_counted(&cluster);
+    assert_rollout(&cluster, &server, &friend, &stranger);
 
     helm(&cluster, "upgrade bulkhead CHART --reuse-values --set uninstall=true --wait --timeout 120s");
     eventually("nothing is enforced any more", 30, || stranger.reaches(to[0]).then_some(()));
@@ -51,6 +62,20 @@ fn the_chart_installs_enforces_and_leaves_nothing() {
         cluster.kubectl("get clusterroles,clusterrolebindings,namespaces -l app.kubernetes.io/name=bulkhead -o name");
     assert_eq!(left, "");
     cluster.kubectl("delete namespace green blue");
+}
+
+/// The plugin is the last of the node's list, a pod starts through it, and the taint is gone.
+fn assert_chained(cluster: &Cluster, node: u32) {
+    let place = Place::Node(node);
+    let listed = || cluster.try_run(place, "grep -r bulkhead-cni /etc/cni/net.d").status.success();
+    eventually("the plugin is in the node's list", 40, || listed().then_some(()));
+    let taints = cluster.kubectl(&format!("get node node{node} -o jsonpath={{.spec.taints}}"));
+    assert!(!taints.contains("bulkhead.dev"), "{taints}");
+    let pod = format!("waits-{node}");
+    cluster.apply(&manifests::pod("green", &pod, node, "app: waits", "pause"));
+    cluster.wait_for_pods("green");
+    let announced = cluster.run(place, "grep -rl K8S_POD_NAME /run/bulkhead/cni");
+    assert!(!announced.trim().is_empty(), "no pod came through the plugin");
 }
 
 /// Every drop is in `drops` with both pods, both tenants and what decided.
@@ -71,6 +96,25 @@ fn assert_told(cluster: &Cluster) {
     assert_eq!(record["destination"]["tenant"], "green", "{record}");
     assert_eq!(record["direction"], "ingress", "{record}");
     println!("{record}\n{}", daemon("status", 1));
+}
+
+/// Every agent is replaced under a flood of what is denied, with permitted connections beside it.
+fn assert_rollout(cluster: &Cluster, server: &PodNetwork, friend: &PodNetwork, stranger: &PodNetwork) {
+    let denied = [0, 1].map(|family| server.udp(family, DENIED));
+    let flood = stranger.run(|| senders(stranger.addresses, server.addresses, DENIED));
+    let pairs = connections(&friend.netns, &server.netns, server.addresses, PERMITTED, 2);
+    let load = Load::default();
+    load.during(&flood, pairs, || {
+        cluster.kubectl("-n bulkhead-system rollout restart daemonset/bulkhead");
+        cluster.kubectl("-n bulkhead-system rollout status daemonset/bulkhead --timeout 120s");
+    });
+    let (leaked, sum) = (denied.iter().map(received).sum::<usize>(), load.sum());
+    println!(
+        "rollout restart: {leaked} of {} denied datagrams received, {} of 4 connections broken",
+        sum.sent, sum.broken
+    );
+    assert_eq!((leaked, sum.broken), (0, 0));
+    assert!(sum.sent > 0 && sum.answered > 0, "there was a load");
 }
 
 /// What Prometheus read is what the agents count.
@@ -109,23 +153,54 @@ fn prometheus(cluster: &Cluster) -> Child {
     command.spawn().expect("Debian's prometheus")
 }
 
-/// No link, no pin, no state.
+/// No link, no pin, no state, no plugin.
 fn assert_nothing_left(cluster: &Cluster, node: u32) {
     let node = Place::Node(node);
     let pins = cluster.run(node, "find /sys/fs/bpf -mindepth 1");
     assert_eq!(pins, "", "pins are left");
     let state = cluster.run(node, "find /run/bulkhead -mindepth 1");
     assert_eq!(state, "", "state is left");
+    for trace in ["grep -r bulkhead /etc/cni/net.d", "ls /opt/cni/bin/bulkhead-cni"] {
+        assert!(!cluster.try_run(node, trace).status.success(), "the plugin is left: {trace}");
+    }
     let net = cluster.run(node, "bpftool net show");
     assert!(!net.contains("from_pod") && !net.contains("to_pod"), "programs are attached: {net}");
 }
 
-fn helm(cluster: &Cluster, line: &str) {
+/// `deploy/kustomize` is what the chart renders, and what kustomize makes of it the API server takes.
+#[test]
+fn the_kustomize_base_is_the_chart_and_the_alerts_are_rules() {
+    let cluster = Cluster::up(Proxy::Iptables);
+    let rendered = helm(&cluster, "template bulkhead CHART --skip-tests");
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let written = std::fs::read_to_string(deploy.join("kustomize/bulkhead.yaml")).expect("the base");
+    assert!(
+        written == rendered,
+        "deploy/kustomize/bulkhead.yaml is out of date: kustomization.yaml says how to write it"
+    );
+
+    let base = cluster.kubectl(&format!("kustomize {}", deploy.join("kustomize").display()));
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: bulkhead-system}}";
+    cluster.apply(namespace);
+    cluster.apply_with(&base, &["--dry-run=server"]);
+    cluster.kubectl("delete namespace bulkhead-system");
+
+    let alerts = deploy.join("helm/bulkhead/files/alerts.yaml");
+    println!("{}", cluster.run(Place::Outside, &format!("promtool check rules {}", alerts.display())));
+    let all = "metrics.alerts.enabled=true,metrics.dashboard.enabled=true,metrics.podMonitor.enabled=true";
+    let rendered = helm(&cluster, &format!("template bulkhead CHART --set {all}"));
+    for kind in ["kind: PrometheusRule", "kind: PodMonitor", "bulkhead.json"] {
+        assert!(rendered.contains(kind), "{kind} is not rendered");
+    }
+}
+
+fn helm(cluster: &Cluster, line: &str) -> String {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/bulkhead");
     let mut command: Command = cluster.command(Place::Outside, "helm");
     command
         .args(line.split_whitespace().map(|word| if word == "CHART" { chart.to_str().expect("UTF-8") } else { word }));
     let output = command.output().expect("helm");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "helm {line}: {said}{}", String::from_utf8_lossy(&output.stdout));
+    let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "helm {line}: {said}{printed}");
+    printed.into_owned()
 }

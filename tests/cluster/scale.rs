@@ -7,12 +7,11 @@ use std::time::Instant;
 use agent::watch::{Access, Cluster};
 use policy::model::Config;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tests::api_server::{ApiServer, RULES};
+use tests::crowd;
 
 const PODS: usize = 10_000;
 const POLICIES: usize = 1_000;
-const NAMESPACES: usize = 100;
 /// Where the process that is measured finds its kubeconfig.
 const KUBECONFIG: &str = "BULKHEAD_TEST_KUBECONFIG";
 
@@ -35,7 +34,7 @@ struct Measured {
 fn ten_thousand_pods_and_a_thousand_policies_fit_into_the_budget() {
     let server = ApiServer::start("w-scale");
     server.grant(RULES);
-    server.store(&crowd());
+    [crowd::namespaces(), crowd::pods(PODS), crowd::policies(0..POLICIES)].iter().for_each(|some| server.store(some));
     let measure = || {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--ignored", "--exact", "a_process_that_is_measured", "--nocapture"]);
@@ -48,64 +47,6 @@ fn ten_thousand_pods_and_a_thousand_policies_fit_into_the_budget() {
     let measured: Measured = serde_json::from_str(line).expect("JSON");
     assert_eq!((measured.pods, measured.policies), (PODS, POLICIES));
     assert!(measured.resident_mib < 100, "the budget of the whole agent: {measured:?}");
-}
-
-/// As a kubelet and a Deployment leave them: what is not kept is there, too.
-fn crowd() -> Vec<(String, Value)> {
-    let namespaces = (0..NAMESPACES).map(|number| {
-        let name = format!("ns-{number}");
-        let labels =
-            json!({"kubernetes.io/metadata.name": name, "stage": if number % 2 == 0 { "test" } else { "live" }});
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
-        (format!("namespaces/{name}"), object)
-    });
-    let pods = (0..PODS).map(|number| {
-        let (namespace, name) = (format!("ns-{}", number % NAMESPACES), format!("app-{}-5d4f8c7b9d-{number:05}", number % 50));
-        let ip = format!("10.244.{}.{}", number / 250, number % 250 + 2);
-        let managed = json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {
-            "k:{\"name\":\"app\"}": {".": {}, "f:image": {}, "f:ports": {".": {}, "f:name": {}}, "f:resources": {}}}}});
-        let conditions = ["Ready", "Initialized", "ContainersReady", "PodScheduled"]
-            .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}));
-        let object = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {
-                "namespace": namespace, "name": name, "uid": format!("00000000-0000-4000-8000-{number:012}"),
-                "creationTimestamp": "2026-01-01T00:00:00Z",
-                "labels": {"app": format!("app-{}", number % 50), "pod-template-hash": "5d4f8c7b9d", "tier": "backend"},
-                "annotations": {"kubernetes.io/config.seen": "2026-01-01T00:00:00Z", "note": "x".repeat(200)},
-                "managedFields": (0..3).map(|_| json!({"manager": "kubelet", "operation": "Update", "apiVersion": "v1",
-                    "fieldsType": "FieldsV1", "fieldsV1": managed})).collect::<Vec<_>>(),
-            },
-            "spec": {
-                "nodeName": format!("node-{}", number / 110), "restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
-                "containers": [{
-                    "name": "app", "image": "registry.example.com/app:1.2.3", "imagePullPolicy": "IfNotPresent",
-                    "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
-                    "env": (0..10).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "y".repeat(40)})).collect::<Vec<_>>(),
-                    "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
-                }],
-                "volumes": [{"name": "scratch", "emptyDir": {}}],
-            },
-            "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "10.0.0.1",
-                "conditions": conditions},
-        });
-        (format!("pods/{namespace}/{name}"), object)
-    });
-    let policies = (0..POLICIES).map(|number| {
-        let (namespace, name) = (format!("ns-{}", number % NAMESPACES), format!("policy-{number}"));
-        let object = json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-            "metadata": {"namespace": namespace, "name": name, "uid": format!("00000000-0000-4000-9000-{number:012}"),
-                "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {
-                "podSelector": {"matchLabels": {"app": format!("app-{}", number % 50)}}, "policyTypes": ["Ingress"],
-                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": format!("app-{}", (number + 1) % 50)}}}],
-                    "ports": [{"port": 8080, "protocol": "TCP"}]}],
-            },
-        });
-        (format!("networkpolicies/{namespace}/{name}"), object)
-    });
-    namespaces.chain(pods).chain(policies).collect()
 }
 
 #[test]

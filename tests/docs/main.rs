@@ -106,4 +106,21 @@ mod tests {
         let written = std::fs::read_to_string(path()).expect("docs/reference.md");
         assert!(written == reference().expect("the reference"), "docs/reference.md is not: run `cargo xtask docs`");
     }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_metrics_that_are_served() {
+        for file in ["alerts.yaml", "dashboard.json"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/bulkhead/files").join(file);
+            let text = std::fs::read_to_string(path).expect(file);
+            let read: serde_json::Value = serde_yaml_ng::from_str(&text).expect(file);
+            assert!(read.is_object(), "{file}");
+            let asked: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let asked = asked.iter().filter_map(|word| word.strip_prefix("bulkhead_")).collect::<Vec<_>>();
+            assert!(asked.len() > 5, "{file}: {asked:?}");
+            for name in asked {
+                let name = name.strip_suffix("_bucket").unwrap_or(name);
+                assert!(METRICS.iter().any(|metric| metric.name == name), "{file}: bulkhead_{name} is not served");
+            }
+        }
+    }
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 use run::Fate;
-use tree::Tree;
+use tests::copy::TreeCopy;
 
 /// A mistake.
 #[derive(Debug, Deserialize)]
@@ -53,14 +53,13 @@ fn main() -> ExitCode {
 
 /// How many survived. `words`: only mutants with one of them in their name.
 fn mutate(words: &[String]) -> Result<usize> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests lie in the workspace")?;
-    let text = std::fs::read_to_string(root.join("tests/mutants/mutants.yaml"))?;
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants/mutants.yaml"))?;
     let all: Vec<Mutant> = serde_yaml_ng::from_str(&text)?;
     let is_asked = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
     let asked: Vec<&Mutant> = all.iter().filter(is_asked).collect();
-    let tree = Tree::copy(root)?;
+    let tree = TreeCopy::new("mutants")?;
     for mutant in &asked {
-        tree.find(mutant)?;
+        tree::find(&tree, mutant)?;
     }
     unharmed(&tree, &asked)?;
     let mut rows = Vec::new();
@@ -76,7 +75,7 @@ fn mutate(words: &[String]) -> Result<usize> {
 }
 
 /// What fails without a mutant notices nothing with one.
-fn unharmed(tree: &Tree, mutants: &[&Mutant]) -> Result<()> {
+fn unharmed(tree: &TreeCopy, mutants: &[&Mutant]) -> Result<()> {
     let mut tests: Vec<&String> = mutants.iter().flat_map(|mutant| &mutant.tests).collect();
     tests.sort();
     tests.dedup();
@@ -88,8 +87,8 @@ fn unharmed(tree: &Tree, mutants: &[&Mutant]) -> Result<()> {
     Ok(())
 }
 
-fn caught(tree: &Tree, mutant: &Mutant) -> Result<Option<String>> {
-    let _mutated = tree.mutate(mutant)?;
+fn caught(tree: &TreeCopy, mutant: &Mutant) -> Result<Option<String>> {
+    let _mutated = tree::mutate(tree, mutant)?;
     for test in &mutant.tests {
         match run::test(tree, test)? {
             Fate::Passed => {}

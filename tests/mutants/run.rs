@@ -1,10 +1,10 @@
 //! One test file of the copied tree.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
-use crate::tree::Tree;
+use tests::copy::TreeCopy;
 
 /// How a test file ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ];
 
 /// `test`: package and test file; of a package without test file the tests in its source.
-pub fn test(tree: &Tree, test: &str) -> Result<Fate> {
+pub fn test(tree: &TreeCopy, test: &str) -> Result<Fate> {
     let (package, file) = test.split_once(' ').unwrap_or((test, "--lib"));
     let which = if file == "--lib" { vec!["--lib"] } else { vec!["--test", file] };
     let build = cargo(tree, package, &which, &["--no-run"])?;
@@ -42,9 +42,8 @@ pub fn test(tree: &Tree, test: &str) -> Result<Fate> {
     Ok(Fate::Failed(failed.unwrap_or("it ended without a result").to_owned()))
 }
 
-fn cargo(tree: &Tree, package: &str, which: &[&str], more: &[&str]) -> Result<std::process::Output> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["test", "--locked", "--package", package]).args(which).args(more);
-    cargo.current_dir(tree.root()).env("CARGO_TARGET_DIR", tree.target()).envs(ENVIRONMENT).stdin(Stdio::null());
+fn cargo(tree: &TreeCopy, package: &str, which: &[&str], more: &[&str]) -> Result<std::process::Output> {
+    let mut cargo = tree.cargo(&["test", "--locked", "--package", package]);
+    cargo.args(which).args(more).envs(ENVIRONMENT).stdin(Stdio::null());
     cargo.output().context("cannot run cargo")
 }

@@ -9,11 +9,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use agent::net::NetNs;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::etcd::{self, ADDRESS as ETCD};
 use crate::netns::TestNetNs;
 
 /// What the chart lets the agent do: the `rules` of its `ClusterRole`.
@@ -22,7 +21,6 @@ pub const RULES: &str = include_str!("../../deploy/helm/bulkhead/files/rules.yam
 /// The API server's address, which may not be a loopback one.
 const ADDRESS: &str = "10.89.0.1";
 const PORT: u16 = 6443;
-const ETCD: &str = "127.0.0.1:2379";
 /// Who may do anything, and who may do what a test grants.
 const ADMIN: (&str, &str) = ("admin", "system:masters");
 const AGENT: (&str, &str) = ("system:serviceaccount:bulkhead-system:bulkhead", "system:serviceaccounts");
@@ -201,23 +199,12 @@ impl ApiServer {
         })
     }
 
-    /// Writes objects straight into etcd, by their keys below `/registry/`: with a status, which no client may give them,
-    /// and thousands of them in seconds. The API server reads them as it reads its own, and sees them come.
+    /// As [`etcd::store`].
     ///
     /// # Panics
     /// Where etcd refuses them.
     pub fn store(&self, objects: &[(String, Value)]) {
-        let file = self.folder.path().join("transaction.json");
-        for some in objects.chunks(100) {
-            let put = |(key, object): &(String, Value)| {
-                let key = BASE64.encode(format!("/registry/{key}"));
-                json!({"requestPut": {"key": key, "value": BASE64.encode(object.to_string())}})
-            };
-            let transaction = json!({"success": some.iter().map(put).collect::<Vec<_>>()});
-            fs::write(&file, transaction.to_string()).expect("write a transaction");
-            let line = format!("--silent --fail --data @{} http://{ETCD}/v3/kv/txn", file.display());
-            self.netns.command("curl", &line);
-        }
+        etcd::store(objects, |line| drop(self.netns.command("curl", line)));
     }
 
     /// Makes etcd forget every revision but the newest.

@@ -3,8 +3,11 @@
 
 pub mod api_server;
 pub mod cluster;
+pub mod copy;
 pub mod counters;
+pub mod crowd;
 pub mod datapath;
+pub mod etcd;
 pub mod following;
 pub mod found;
 pub mod frames;

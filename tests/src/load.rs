@@ -36,16 +36,29 @@ pub struct Sum {
 
 /// Ends a [`Load`] when it is dropped, so that its threads end however their test ends.
 #[derive(Debug)]
-pub struct End<'a>(&'a Load);
+struct End<'a>(&'a Load);
 
 impl Load {
     fn goes_on(&self) -> bool {
         !self.over.load(Ordering::Relaxed)
     }
 
-    #[must_use]
-    pub const fn until_dropped(&self) -> End<'_> {
-        End(self)
+    /// Floods from `sockets` and talks over `pairs`, each with an answering end, for as long as `work` takes.
+    pub fn during<T>(
+        &self,
+        sockets: &[(UdpSocket, SocketAddr)],
+        pairs: Vec<(TcpStream, TcpStream)>,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        thread::scope(|scope| {
+            let _end = End(self);
+            scope.spawn(|| self.flood(sockets));
+            for (near, far) in pairs {
+                scope.spawn(|| self.talk(near));
+                scope.spawn(|| answer(far));
+            }
+            work()
+        })
     }
 
     #[must_use]
@@ -59,7 +72,7 @@ impl Load {
     ///
     /// # Panics
     /// Where the kernel refuses one for another reason than a full queue.
-    pub fn flood(&self, sockets: &[(UdpSocket, SocketAddr)]) {
+    fn flood(&self, sockets: &[(UdpSocket, SocketAddr)]) {
         while self.goes_on() {
             for (socket, to) in sockets {
                 match socket.send_to(b"denied", to) {
@@ -74,7 +87,7 @@ impl Load {
     ///
     /// # Panics
     /// Never: the time that an answer may take is not zero.
-    pub fn talk(&self, mut connection: TcpStream) {
+    fn talk(&self, mut connection: TcpStream) {
         connection.set_read_timeout(Some(PATIENCE)).expect("a time");
         while self.goes_on() {
             let answer = connection.write_all(b"ping").and_then(|()| connection.read_exact(&mut [0; 4]));
@@ -96,7 +109,7 @@ impl Drop for End<'_> {
 }
 
 /// Answers until the other end hangs up.
-pub fn answer(mut connection: TcpStream) {
+fn answer(mut connection: TcpStream) {
     let mut request = [0; 4];
     while connection.read_exact(&mut request).is_ok() && connection.write_all(&request).is_ok() {}
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use agent::events::EventReader;
-use agent::kernel::{Attachment, Datapath, Frame};
+use agent::kernel::{Attachment, Datapath, Frame, MapCapacities, Options};
 use common::abi::{Address, Direction, DropKey, DropReason, Peer, PeerKind, TenantId};
 use tests::datapath::{ENDPOINT, MAC, POD, TENANT, TestNode};
 
@@ -96,6 +96,36 @@ fn a_packet_that_passes_is_counted_and_its_flow_swept_when_it_expired() {
     let next_day = now + 24 * 3600 * common::abi::SECOND;
     assert_eq!(datapath.maps.sweep_flows(next_day).expect("sweep"), 1);
     assert_eq!(datapath.maps.sweep_flows(next_day).expect("sweep"), 0);
+}
+
+#[test]
+fn what_a_full_table_lost_is_counted_and_what_was_swept_is_not() {
+    let node = TestNode::new("evicts");
+    let mut datapath = node.inside(|| {
+        let capacities = MapCapacities { flows: Some(1024), ..MapCapacities::default() };
+        Datapath::open(&node.pins, &Options { capacities, ..Options::default() }).expect("open the datapath")
+    });
+    node.bind(&mut datapath.maps);
+    let lost = |datapath: &Datapath| {
+        let usage = datapath.maps.usage().expect("usage");
+        let flow = usage.iter().find(|usage| usage.map == "FLOW").expect("the table of flows");
+        (datapath.maps.entered_flows().expect("counters") - flow.entries as u64, flow.entries)
+    };
+    let open = |datapath: &mut Datapath, flows: u16| {
+        for flow in 0..flows {
+            let [high, low] = flow.to_be_bytes();
+            assert_eq!(send_to(&node, datapath, POD, [192, 0, high, low]), TC_ACT_UNSPEC);
+        }
+    };
+    open(&mut datapath, 100);
+    assert_eq!(lost(&datapath), (0, 100));
+    open(&mut datapath, 5000);
+    let (evicted, kept) = lost(&datapath);
+    assert!(kept <= 1024 && evicted == 5000 - kept as u64, "{evicted} of 5000 evicted, {kept} kept");
+
+    let next_day = agent::kernel::now_ticks().expect("clock") + 24 * 3600 * common::abi::SECOND;
+    assert_eq!(datapath.maps.sweep_flows(next_day).expect("sweep"), kept);
+    assert_eq!(lost(&datapath), (evicted, 0), "what expired is not evicted");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use common::abi::DropReason::DefaultDeny;
 use tests::counters::{Counted, Counters};
 use tests::inside::{Inside, node};
 use tests::lab::{Tried, manifests};
-use tests::load::{Load, Sum, answer, connections, received, senders};
+use tests::load::{Load, Sum, connections, received, senders};
 
 /// `x/server` admits `x/client` on TCP port 80, and nobody else; `x/attacker` is somebody else.
 const WORLD: &str = "
@@ -134,13 +134,7 @@ fn under_load(cni: Cni) {
         Bench { tried: &tried, veth: server.veth.clone(), node: node(&lab), counters, seen: BTreeSet::new() };
     let flood = attacker.run(|| senders(attacker.addresses, server.addresses, DENIED));
     let (load, folder) = (Load::default(), tempfile::tempdir().unwrap());
-    let (restarts, killed) = thread::scope(|scope| {
-        let _end = load.until_dropped();
-        scope.spawn(|| load.flood(&flood));
-        for (near, far) in connections {
-            scope.spawn(|| load.talk(near));
-            scope.spawn(|| answer(far));
-        }
+    let (restarts, killed) = load.during(&flood, connections, || {
         let whole = bench.apply(&mut lab);
         drop(lab);
         let killed = bench.kill(folder.path(), whole);

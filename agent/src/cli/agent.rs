@@ -17,12 +17,12 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::SettingsArgs;
-use crate::cni::announcements;
+use crate::cni::{self, Folders, announcements};
 use crate::config::Settings;
 use crate::files::RUN;
 use crate::kernel::{Attachment, Pins};
 use crate::lock::Lock;
-use crate::node::{Inputs, Node, Options, Status, Timings, folder, uninstall};
+use crate::node::{Inputs, Node, Options, Status, Timings, folder, remove_taint, uninstall};
 use crate::serve::{self, Drops, MetricsAddress, SOCKET, Sources};
 use crate::watch::{Access, Cluster};
 use crate::{discover, watch};
@@ -46,6 +46,11 @@ pub struct Args {
     /// How log lines are written; RUST_LOG says which
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
+    #[command(flatten)]
+    chain: Option<Folders>,
+    /// Take the taint bulkhead.dev/agent-not-ready off this node once it enforces; needs to patch Nodes
+    #[arg(long)]
+    remove_startup_taint: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,6 +64,8 @@ pub struct UninstallArgs {
     /// Stay when it is done, until told to end: as the pod of a DaemonSet must
     #[arg(long)]
     stay: bool,
+    #[command(flatten)]
+    chain: Option<Folders>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -72,6 +79,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 pub fn remove(args: &UninstallArgs) -> Result<ExitCode> {
     let lock = lock()?;
+    // First: from now on no pod waits for an agent.
+    args.chain.as_ref().map_or(Ok(()), cni::unchain)?;
     uninstall(&Pins::agent(), &[&folder(), &announcements()])?;
     lock.remove()?;
     eprintln!("nothing of Bulkhead is left on this node");
@@ -124,10 +133,16 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
     let node = spawn_blocking(open).await.context("the start has died")??;
     let drops = Drops::read(&pins, seen.clone())?;
     tokio::spawn(serve::notify(cluster.client(), seen.clone()));
+    if let Some(folders) = args.chain {
+        tokio::spawn(cni::keep(folders, seen.clone()));
+    }
+    if args.remove_startup_taint {
+        tokio::spawn(remove_taint(cluster.client(), seen.clone()));
+    }
     serve::start(
         args.metrics_address.or(args.node_address),
         &folder().join(SOCKET),
-        Sources { status: seen, watch, timings, drops, config, pins, capacities },
+        Sources { status: seen, watch, timings, drops, config, pins, capacities, evictions: Arc::default() },
     );
     info!("started");
     let (stop, stopped) = oneshot::channel::<()>();

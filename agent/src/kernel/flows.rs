@@ -1,8 +1,8 @@
 //! The table of flows, seen from outside: the programs check expiry themselves, sweeping only frees memory.
 
 use anyhow::{Context, Result};
-use aya::maps::MapError;
-use common::abi::{FlowKey, FlowState, Ticks};
+use aya::maps::{MapError, PerCpuValues};
+use common::abi::{Counter, FlowKey, FlowState, Ticks};
 
 use super::Maps;
 
@@ -21,10 +21,31 @@ impl Maps {
                 expired.push(key);
             }
         }
+        let mut removed = 0;
         for key in &expired {
-            self.remove_flow(key)?;
+            removed += u64::from(self.remove_flow(key)?);
         }
+        self.note_removed_flows(removed)?;
         Ok(expired.len())
+    }
+
+    /// How many flows the table would hold if it had never been full: those that are not there have been evicted to make
+    /// room for others. Exact where no flow is entered between this and the count of those that are there.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn entered_flows(&self) -> Result<u64> {
+        Ok(self.counter(Counter::FlowsEntered)?.wrapping_sub(self.counter(Counter::FlowsRemoved)?))
+    }
+
+    /// Adds to [`Counter::FlowsRemoved`], modulo 2^64.
+    pub(super) fn note_removed_flows(&mut self, flows: u64) -> Result<()> {
+        let removed = self.counter(Counter::FlowsRemoved)?.wrapping_add(flows);
+        let cpus = aya::util::nr_cpus().map_err(|(file, error)| anyhow::anyhow!("cannot read {file}: {error}"))?;
+        let mut values = vec![0; cpus];
+        values[0] = removed;
+        let values = PerCpuValues::try_from(values).context("cannot count the CPUs")?;
+        self.counter.set(Counter::FlowsRemoved as u32, values, 0).context("cannot write the map COUNTER")
     }
 
     /// The largest id of an endpoint that some flow is of; 0 where there is none.
@@ -39,11 +60,11 @@ impl Maps {
         Ok(newest)
     }
 
-    /// The program may have evicted it in the meantime.
-    fn remove_flow(&mut self, key: &FlowKey) -> Result<()> {
+    /// False where the program has evicted it in the meantime.
+    fn remove_flow(&mut self, key: &FlowKey) -> Result<bool> {
         match self.flow.remove(key) {
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            removed => removed.context("cannot write the map FLOW"),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            removed => removed.map(|()| true).context("cannot write the map FLOW"),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::abi::Endpoint;
 use jiff::{SignedDuration, Timestamp};
 
+use super::rivals;
 use super::run::{Cluster, Node};
 use super::status::{EndpointState, EndpointStatus, Enforced, Enforcement, PolicyCount, Status};
 use crate::discover::Bound;
@@ -22,11 +23,12 @@ impl Node {
         let enforced = self.enforced.as_deref();
         let endpoint = |(&ifindex, bound)| self.endpoint(ifindex, bound);
         let excesses = enforced.iter().flat_map(|it| &it.compiled.excesses).map(ToString::to_string);
+        let rivals = enforced.iter().flat_map(|it| rivals::findings(&it.snapshot.world, &self.options.node));
         self.status.send_replace(Arc::new(Status {
             node: self.options.node.clone(),
             enforcement: self.enforcement(cluster, snapshot),
             endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
-            findings: self.veths.findings.iter().map(ToString::to_string).chain(excesses).collect(),
+            findings: self.veths.findings.iter().map(ToString::to_string).chain(excesses).chain(rivals).collect(),
             policies: enforced.map(policies).unwrap_or_default(),
             publication: self.publication.clone(),
             drift_repaired: self.drift_repaired,

@@ -20,7 +20,7 @@ pub struct Status {
     pub node: String,
     pub enforcement: Enforcement,
     pub endpoints: Vec<EndpointStatus>,
-    /// Veths that are left alone, and addresses that several claim: a sentence each.
+    /// Veths that are left alone, addresses that several claim, others that enforce here: a sentence each.
     pub findings: Vec<String>,
     pub policies: Vec<PolicyCount>,
     /// The newest change of the maps.

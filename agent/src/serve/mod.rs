@@ -13,6 +13,7 @@ mod text;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -41,6 +42,8 @@ pub struct Sources {
     pub config: Arc<Config>,
     pub pins: Pins,
     pub capacities: MapCapacities,
+    /// The most evictions of flows that a scrape has found.
+    pub evictions: Arc<AtomicU64>,
 }
 
 impl Sources {

@@ -32,7 +32,7 @@ pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked
 pub use service::{Backends, ServiceKey};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
 pub const FLOW_LAYOUT: u32 = 1;

@@ -2,6 +2,7 @@
 
 pub mod manifests;
 mod node_agent;
+mod other_abi;
 mod pod;
 
 use std::fs;
@@ -13,7 +14,11 @@ use std::time::{Duration, Instant};
 
 use agent::net::NetNs;
 pub use node_agent::{Agent, TEAMS};
+pub use other_abi::other_abi;
 pub use pod::{PodNetwork, pod_namespaces};
+use serde_json::Value;
+
+use crate::etcd;
 
 /// The image of every pod that a test starts: upstream's toolbox.
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";
@@ -136,11 +141,34 @@ impl Cluster {
     /// # Panics
     /// Where the API server refuses one.
     pub fn apply(&self, objects: &str) {
+        self.apply_with(objects, &[]);
+    }
+
+    /// The same with further flags of `kubectl apply`.
+    ///
+    /// # Panics
+    /// Where the API server refuses one.
+    pub fn apply_with(&self, objects: &str, flags: &[&str]) {
         let mut command = self.command(Place::Outside, "kubectl");
-        command.args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["apply", "-f", "-"]).args(flags);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("kubectl");
         process.stdin.take().expect("a pipe").write_all(objects.as_bytes()).expect("kubectl reads");
         succeeded("kubectl apply", &process.wait_with_output().expect("its end"));
+    }
+
+    /// As [`etcd::store`].
+    ///
+    /// # Panics
+    /// Where etcd refuses them.
+    pub fn store(&self, objects: &[(String, Value)]) {
+        etcd::store(objects, |line| drop(self.run(Place::Outside, &format!("curl {line}"))));
+    }
+
+    /// A kubeconfig of an administrator, for use in [`Self::outside`].
+    #[must_use]
+    pub fn admin_config(&self) -> PathBuf {
+        self.folder().join("pki/admin.conf")
     }
 
     /// Waits until every pod of a namespace is ready.
@@ -157,11 +185,21 @@ impl Cluster {
     /// Where the agent of the node serves no metrics.
     #[must_use]
     pub fn metric(&self, node: u32, name: &str, labels: &[&str]) -> u64 {
+        self.try_metric(node, name, labels).unwrap_or_else(|| panic!("the agent of node{node} serves no metrics"))
+    }
+
+    /// The same; `None` where the agent serves no metrics yet.
+    ///
+    /// # Panics
+    /// Where a figure is none.
+    #[must_use]
+    pub fn try_metric(&self, node: u32, name: &str, labels: &[&str]) -> Option<u64> {
         let url = format!("http://{}:9469/metrics", self.address_of(node));
-        let text = self.run(Place::Outside, &format!("curl --silent --fail {url}"));
+        let output = self.try_run(Place::Outside, &format!("curl --silent --fail {url}"));
+        let text = output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())?;
         let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
         let wanted = series.filter(|(of, _)| labels.iter().all(|label| of.split(',').any(|one| one == *label)));
-        wanted.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+        Some(wanted.map(|(_, value)| value.parse::<u64>().expect("a count")).sum())
     }
 
     /// Takes a daemon of the control plane away, as a crash would.

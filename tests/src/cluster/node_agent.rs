@@ -28,12 +28,21 @@ impl Agent {
     /// Where it does not start.
     #[must_use]
     pub fn start(cluster: &Cluster, node: u32, binary: &str, config: &str) -> Self {
+        Self::start_with(cluster, node, binary, config, &[])
+    }
+
+    /// The same with further flags of `bulkhead agent`.
+    ///
+    /// # Panics
+    /// As [`Agent::start`].
+    #[must_use]
+    pub fn start_with(cluster: &Cluster, node: u32, binary: &str, config: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("agent.log");
         let output = File::create(&log).expect("a log");
         fs::write(cluster.root_of(node).join("run/agent.yaml"), config).expect("a configuration");
         let mut command = cluster.command(Place::Node(node), binary);
-        command.args(["agent", "--node-name", &format!("node{node}"), "--config", "/run/agent.yaml"]);
+        command.args(["agent", "--node-name", &format!("node{node}"), "--config", "/run/agent.yaml"]).args(flags);
         command.stdout(output.try_clone().expect("a second handle")).stderr(output);
         Self { launcher: command.spawn().expect("exec.sh"), log, _folder: folder }
     }

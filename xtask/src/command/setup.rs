@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::bpf::{Compiler, LINKER_VERSION, TARGET, Toolchain};
+use xtask::bpf::{Compiler, LINKER_VERSION, TARGET, Toolchain, path_of};
 
 use crate::{machine, step};
 
@@ -11,6 +11,9 @@ const BPF_FS: &str = "/sys/fs/bpf";
 
 /// Debian's compiler for BPF, and the clippy that belongs to it.
 const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
+
+/// Programs and their packages.
+const TOOLS: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
 
 /// What a thing needed.
 enum Found {
@@ -22,6 +25,7 @@ enum Found {
 pub fn run() -> Result<()> {
     report("compiler for BPF", compiler())?;
     report("bpf-linker", linker())?;
+    report("ip and nft", tools())?;
     report("BPF file system", bpf_fs())?;
     report("kernel type info", kernel_btf())
 }
@@ -92,6 +96,14 @@ fn linker() -> Result<Found> {
     step::run("bpf-linker", &mut step::cargo(&arguments))?;
     let path = Toolchain::find_linker().context("cargo installed it, but it is not in the PATH")?;
     Ok(Found::Now(format!("{LINKER_VERSION}, {}", path.display())))
+}
+
+/// Tests wire networks with the one, and a lab's node rewrites what is sent to Services with the other.
+fn tools() -> Result<Found> {
+    let is_there = TOOLS.iter().all(|(program, _)| path_of(program).is_some());
+    machine::need(&TOOLS)?;
+    let found = if is_there { Found::Already } else { Found::Now };
+    Ok(found(TOOLS.map(|(_, package)| package).join(" ")))
 }
 
 fn bpf_fs() -> Result<Found> {

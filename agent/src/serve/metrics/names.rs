@@ -55,6 +55,11 @@ pub const FLOWS_UNTRACKED: Metric = counter(
     &[],
     "Flows that could not be entered into the table: each of their packets is judged",
 );
+pub const CONNTRACK_EVICTIONS: Metric = counter(
+    "conntrack_evictions_total",
+    &[],
+    "Flows that the full table lost to newer ones: each is judged anew, by both ends' rules",
+);
 pub const EVENTS_LOST: Metric =
     counter("events_lost_total", &[], "Drops that no event tells of, because of the rate limit or a slow reader");
 pub const DRIFT_REPAIRED: Metric = counter(
@@ -80,7 +85,7 @@ pub const COMPILE: Metric = histogram("compile_seconds", "From a world to what t
 pub const APPLY: Metric = histogram("apply_seconds", "From that to the maps, one grace period of a second included");
 
 /// All of them, in the order of the reference.
-pub const METRICS: [Metric; 20] = [
+pub const METRICS: [Metric; 21] = [
     DROPPED_PACKETS,
     DROPPED_BYTES,
     AUDITED_PACKETS,
@@ -88,6 +93,7 @@ pub const METRICS: [Metric; 20] = [
     FORWARDED_BYTES,
     FLOWS_CUT,
     FLOWS_UNTRACKED,
+    CONNTRACK_EVICTIONS,
     EVENTS_LOST,
     ENDPOINTS,
     POLICIES,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use common::abi::{Counter, Direction, DropKey, TenantId, Traffic};
@@ -22,6 +23,7 @@ pub(super) struct Reading {
     forwarded: Vec<(Direction, Traffic)>,
     flows_cut: u64,
     flows_untracked: u64,
+    evictions: u64,
     events_lost: u64,
     usage: Vec<MapUsage>,
 }
@@ -36,6 +38,11 @@ impl Reading {
             sum.packets += traffic.packets;
             sum.bytes += traffic.bytes;
         }
+        // Before the table is counted: what is entered meanwhile would be taken for evicted otherwise.
+        let entered = maps.entered_flows()?;
+        let usage = maps.usage()?;
+        let present = usage.iter().find(|map| map.map == "FLOW").map_or(0, |map| map.entries as u64);
+        let evictions = entered.saturating_sub(present);
         let forwarded = Direction::ALL.into_iter().map(|direction| Ok((direction, maps.forwarded(direction)?)));
         Ok(Self {
             dropped,
@@ -43,8 +50,10 @@ impl Reading {
             forwarded: forwarded.collect::<Result<_>>()?,
             flows_cut: maps.counter(Counter::FlowsCut)?,
             flows_untracked: maps.counter(Counter::FlowsUntracked)?,
+            // What is entered and swept between two looks must not make a counter go back.
+            evictions: sources.evictions.fetch_max(evictions, Ordering::Relaxed).max(evictions),
             events_lost: maps.counter(Counter::EventsLost)?,
-            usage: maps.usage()?,
+            usage,
         })
     }
 }
@@ -88,6 +97,7 @@ impl Collector for Reading {
         let one = |number: u64| [(Values::new(), number)];
         names::FLOWS_CUT.encode(encoder, one(self.flows_cut))?;
         names::FLOWS_UNTRACKED.encode(encoder, one(self.flows_untracked))?;
+        names::CONNTRACK_EVICTIONS.encode(encoder, one(self.evictions))?;
         names::EVENTS_LOST.encode(encoder, one(self.events_lost))?;
         let usage = |value: fn(&MapUsage) -> usize| {
             self.usage.iter().map(move |map| (vec![map.map.to_lowercase()], value(map) as u64))

@@ -19,3 +19,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 {{- end }}
+
+{{- define "bulkhead.cni" -}}
+- --cni-conf-dir=/host/cni/net.d
+- --cni-bin-dir=/host/cni/bin
+{{- end }}

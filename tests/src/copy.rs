@@ -1,0 +1,65 @@
+//! A copy of the tree, to change and build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Below the target folder, and kept there: the next run builds only what has changed.
+#[derive(Debug)]
+pub struct TreeCopy {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl TreeCopy {
+    /// Everything of this tree that git would keep, as it lies there now.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or git is missing.
+    pub fn new(name: &str) -> Result<Self> {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
+        let copy = Self { root: from.join("target").join(name), target: from.join("target") };
+        let mut git = Command::new("git");
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from);
+        let listed = git.output().context("cannot run git")?;
+        ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+        for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
+            copy.bring(&from.join(name), name)?;
+        }
+        Ok(copy)
+    }
+
+    /// What is the same already keeps its time, by which cargo knows it.
+    fn bring(&self, from: &Path, name: &str) -> Result<()> {
+        let to = self.root.join(name);
+        let Ok(content) = fs::read(from) else { return Ok(()) };
+        if fs::read(&to).is_ok_and(|there| there == content) {
+            return Ok(());
+        }
+        fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+        fs::write(&to, content).with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// A file of the copy, in which `text` stands once, and its content.
+    ///
+    /// # Errors
+    /// The text is not there, or more than once.
+    pub fn find(&self, file: &str, text: &str) -> Result<(PathBuf, String)> {
+        let path = self.root.join(file);
+        let content = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
+        let times = content.matches(text).count();
+        ensure!(times == 1, "{file} has this {times} times, and should once:\n{text}");
+        Ok((path, content))
+    }
+
+    /// Cargo on the copy. It builds into the workspace's own target folder: what others wrote is compiled already, and
+    /// what lies elsewhere has other names there.
+    #[must_use]
+    pub fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        cargo
+    }
+}
