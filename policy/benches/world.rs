@@ -109,24 +109,24 @@ pub fn hostile_among_others() -> (World, NodeView) {
 /// Makes one change in a cluster.
 pub type Change = fn(&mut World);
 
-/// One pod, one label, one policy, one tenant: all about the eighth namespace.
+/// One pod, one label, one policy, one tenant: all about the first namespace, which has local pods.
 pub const CHANGES: [(&str, Change); 7] = [
     ("one pod more", add_pod),
     ("one pod less", remove_pod),
     ("one label that nobody selects on", |world| label(world, "nobody", "asks")),
-    ("one label that policies select on", |world| label(world, "tier", "web")),
+    ("one label that policies select on", |world| label(world, "tier", "data")),
     ("one policy", |world| {
-        let policy = world.network_policies.get_mut(&("namespace-7".to_owned(), "policy-7".to_owned()));
+        let policy = world.network_policies.get_mut(&("namespace-0".to_owned(), "policy-0".to_owned()));
         policy.and_then(|policy| policy.ingress.as_mut()?.first_mut()?.ports.pop());
     }),
     ("one namespace to another tenant", |world| {
-        if let Some(namespace) = world.namespaces.get_mut("namespace-7") {
+        if let Some(namespace) = world.namespaces.get_mut("namespace-0") {
             namespace.labels.insert(TENANT_LABEL.to_owned(), "tenant-3".to_owned());
             namespace.tenant_references = vec![OwnerReference { name: "tenant-3".to_owned(), uid: "uid-3".to_owned() }];
         }
     }),
     ("one tenant's isolation", |world| {
-        if let Some(tenant) = world.tenants.get_mut("tenant-7") {
+        if let Some(tenant) = world.tenants.get_mut("tenant-0") {
             tenant.annotations.insert("bulkhead.dev/isolation".to_owned(), "strict".to_owned());
         }
     }),
@@ -138,7 +138,7 @@ fn key(namespace: &str, name: &str) -> PodKey {
 
 /// Another one like the namespace's first.
 fn add_pod(world: &mut World) {
-    if let Some(like) = world.pods.get(&key("namespace-7", "pod-7")) {
+    if let Some(like) = world.pods.get(&key("namespace-0", "pod-0")) {
         let pod = Pod { name: "another".to_owned(), addresses: vec![IpAddr::from([10, 99, 0, 1])], ..like.clone() };
         world.pods.insert(pod.key(), pod);
     }
@@ -146,12 +146,12 @@ fn add_pod(world: &mut World) {
 
 /// The namespace's last.
 fn remove_pod(world: &mut World) {
-    let last = world.pods.keys().rfind(|key| key.namespace == "namespace-7" && key.name != "pod-7").cloned();
+    let last = world.pods.keys().rfind(|key| key.namespace == "namespace-0" && key.name != "pod-0").cloned();
     last.and_then(|last| world.pods.remove(&last));
 }
 
 fn label(world: &mut World, name: &str, value: &str) {
-    if let Some(pod) = world.pods.get_mut(&key("namespace-7", "pod-7")) {
+    if let Some(pod) = world.pods.get_mut(&key("namespace-0", "pod-0")) {
         pod.labels.insert(name.to_owned(), value.to_owned());
     }
 }

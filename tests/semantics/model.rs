@@ -3,7 +3,7 @@
 use agent::config;
 use agent::ingest::{Assigned, Manifests};
 use anyhow::{Context, Result, ensure};
-use policy::ask::{Engine, Record, Said};
+use policy::ask::{End, Engine, FlowPort, Record, Said};
 use policy::model::World;
 
 use crate::flow::Flows;
@@ -52,6 +52,14 @@ fn differences(engine: &Engine<'_>, stage: &Stage) -> Result<Vec<String>> {
 
 /// The verdicts on flows.
 pub fn records(engine: &Engine<'_>, flows: &Flows) -> Result<Vec<Record>> {
+    if let End::Service { namespace, name } = &flows.to {
+        let call = |port: &FlowPort| engine.explain_call(&flows.from, namespace, name, Some(*port));
+        let explained = flows.ports.iter().map(call).collect::<Result<Vec<_>, _>>()?;
+        let mut records: Vec<_> = explained.into_iter().flatten().map(|explanation| explanation.record).collect();
+        records.retain(|record| flows.includes(record));
+        ensure!(!records.is_empty(), "{flows}: nothing is said of it");
+        return Ok(records);
+    }
     let mut records = Vec::new();
     for from in engine.parties(&flows.from)? {
         for to in engine.parties(&flows.to)?.iter().filter(|to| to.address.is_ipv4() == from.address.is_ipv4()) {

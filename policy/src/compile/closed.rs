@@ -5,7 +5,7 @@
 //! In doubt a pod is not closed, and its own node judges: which rules match is looked at by namespace, not by pod, and
 //! not by port. Nor is one closed that lets nothing in from a node's address: its own node needs no help.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::identity::{Identities, Known};
 use super::label_index::LabelIndex;
@@ -105,13 +105,14 @@ impl<'a> Doors<'a> {
         for policy in world.invalid_policies.values().filter(|policy| policy.isolates_ingress) {
             invalid.entry(&policy.namespace).or_default().push(policy);
         }
-        let mut there: BTreeMap<&str, Admits> = BTreeMap::new();
-        for known in &identities.pods {
-            if let Some(tenant) = known.membership.tenant {
-                let admits = there.entry(&known.pod.namespace).or_default();
-                *admits = admits.and(Admits::One(tenant));
-            }
-        }
+        let by_namespace = identities.pods.chunk_by(|a, b| a.pod.namespace == b.pod.namespace);
+        let there: HashMap<&str, Admits> = by_namespace
+            .map(|pods| {
+                let tenants = pods.iter().filter_map(|known| known.membership.tenant);
+                let admits = tenants.fold(Admits::Nobody, |admits, tenant| admits.and(Admits::One(tenant)));
+                (pods[0].pod.namespace.as_str(), admits)
+            })
+            .collect();
         let tenants = world.namespaces.keys().map(|name| there.get(name.as_str()).copied().unwrap_or_default());
         Self {
             world,

@@ -63,28 +63,37 @@ impl<'a> Identities<'a> {
         let mut ports: HashMap<NamedPorts<'a>, usize> = HashMap::new();
         let none = BTreeSet::new();
         let mut own_keys = &none;
+        let (mut name, mut place, mut port_set) = ("", None, 0);
         for pod in world.pods.values().filter(|pod| !pod.host_network) {
-            let namespace = world.namespaces.get(&pod.namespace);
-            let (Some(namespace), Some(membership)) = (namespace, tenancy.membership(pod)) else {
+            if pod.namespace != name || place.is_none() {
+                name = &pod.namespace;
+                place = world.namespaces.get(name).zip(tenancy.in_namespace(name));
+                if let Some((namespace, _)) = place {
+                    by_content.clear();
+                    own_keys = mentions.own_pod_keys.get(name).unwrap_or(&none);
+                    let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
+                    identities.namespace_labels.insert(name, labels);
+                }
+            }
+            let Some((namespace, owner)) = place else {
                 identities.strangers.push(pod);
                 continue;
             };
-            if identities.list.last().is_none_or(|last| !std::ptr::eq(last.namespace, namespace)) {
-                by_content.clear();
-                own_keys = mentions.own_pod_keys.get(pod.namespace.as_str()).unwrap_or(&none);
-                let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
-                identities.namespace_labels.insert(&pod.namespace, labels);
-            }
+            let membership = owner.membership(pod);
             let asked = project(&pod.labels, |key| mentions.pod_keys.contains(key) || own_keys.contains(key));
             let label_set = *labels.entry(asked).or_insert_with_key(|projection| {
                 let labels = projection.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
                 identities.label_sets.push((projection.clone(), labels));
                 identities.label_sets.len() - 1
             });
-            let port_set = *ports.entry(ports_of(pod, mentions)).or_insert_with_key(|named| {
-                identities.port_sets.push(named.clone());
-                identities.port_sets.len() - 1
-            });
+            let named = ports_of(pod, mentions);
+            // Mostly those of the pod before.
+            if identities.port_sets.get(port_set) != Some(&named) {
+                port_set = *ports.entry(named).or_insert_with_key(|named| {
+                    identities.port_sets.push(named.clone());
+                    identities.port_sets.len() - 1
+                });
+            }
             let content = (membership.tenant, label_set, port_set);
             let identity = *by_content.entry(content).or_insert_with(|| {
                 identities.list.push(Identity {

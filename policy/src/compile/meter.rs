@@ -158,12 +158,12 @@ impl<'a> Meter<'a> {
         if within { Ok(()) } else { Err(self.over(payer, Resource::Work, self.budget.work.saturating_add(work))) }
     }
 
-    /// A row for an identity of so many pods, or for a class (of one). Who has to go where they are too many is seen when
-    /// all of them are there: it may be somebody who tells pods apart.
-    pub(super) fn row(&mut self, payer: Payer<'_>, pods: usize) -> Result<(), Stop> {
+    /// Rows of a set for identities of so many pods, or for classes (of one each). Who has to go where they are too many
+    /// is seen when all of them are there: it may be somebody who tells pods apart.
+    pub(super) fn rows(&mut self, payer: Payer<'_>, rows: usize, pods: usize) -> Result<(), Stop> {
         let limit = self.budget.rules;
         let Some(cost) = self.cost(payer) else { return Ok(()) };
-        cost.rules += 1;
+        cost.rules += rows;
         cost.weight += pods;
         let needed = cost.rules;
         let is_over = payer == Payer::Previous && needed > limit;

@@ -2,7 +2,7 @@
 //! else is not touched.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::RangeInclusive;
 
 use common::abi::{Backends, Peer, PortRow, ProgramRef, TenantId};
@@ -13,12 +13,30 @@ use super::ids::{Digest, Id, Ids, Kind, digest, program_length};
 /// Numbers of one compile, on top of those that the kernel holds.
 pub(super) struct Numbering<'a> {
     held: &'a Ids,
-    held_by_digest: HashMap<(Kind, Digest), u32>,
+    held_by_digest: ByDigest,
     /// Where the search for a free number goes on, by kind and first number.
     next: BTreeMap<(Kind, u32), u32>,
     free_rows: FreeRows,
-    given: Ids,
-    given_by_digest: HashMap<(Kind, Digest), u32>,
+    /// In the order in which they were given, some of them several times.
+    given: Vec<(Id, Digest)>,
+    given_by_digest: ByDigest,
+}
+
+type ByDigest = HashMap<(Kind, Digest), u32, BuildHasherDefault<OfDigest>>;
+
+/// A digest is a hash already, with a key of our own.
+#[derive(Default)]
+struct OfDigest(u64);
+
+impl Hasher for OfDigest {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, _) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.0 = self.0.rotate_left(7) ^ u64::from_ne_bytes(*word));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl<'a> Numbering<'a> {
@@ -30,19 +48,19 @@ impl<'a> Numbering<'a> {
             held_by_digest,
             next: BTreeMap::new(),
             free_rows: FreeRows::new(held),
-            given: Ids::default(),
-            given_by_digest: HashMap::new(),
+            given: Vec::with_capacity(held.0.len()),
+            given_by_digest: HashMap::with_capacity_and_hasher(held.0.len(), BuildHasherDefault::default()),
         }
     }
 
     /// How many numbers this compile has used so far.
     pub(super) fn given(&self) -> usize {
-        self.given.0.len()
+        self.given_by_digest.len()
     }
 
     /// Every number that this compile uses.
     pub(super) fn into_ids(self) -> Ids {
-        self.given
+        Ids(self.given.into_iter().collect())
     }
 
     pub(super) fn identity(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
@@ -143,8 +161,9 @@ impl<'a> Numbering<'a> {
     }
 
     fn give(&mut self, kind: Kind, content: Digest, number: u32) {
-        self.given.0.insert(Id { kind, number }, content);
-        self.given_by_digest.insert((kind, content), number);
+        if self.given_by_digest.insert((kind, content), number).is_none() {
+            self.given.push((Id { kind, number }, content));
+        }
     }
 }
 

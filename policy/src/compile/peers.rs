@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::class::{Classes, Home};
 use super::identity::Identities;
 use super::{Input, services};
+use crate::model::PodKey;
 
 /// Gives every address its word.
 pub(super) struct Peers<'a> {
@@ -49,14 +50,15 @@ impl Peers<'_> {
 
     /// An address that two pods claim is neither's, unless a veth of this node is bound to one of them.
     fn add_pods(&self, peers: &mut Vec<(Address, Peer)>) {
-        let bindings = self.input.node.endpoints.iter();
-        let bound: HashSet<(&str, &str, IpAddr)> = bindings
-            .filter_map(|binding| binding.pod.as_ref().map(|pod| (pod, &binding.addresses)))
-            .flat_map(|(pod, ips)| ips.iter().map(|ip| (pod.namespace.as_str(), pod.name.as_str(), *ip)))
-            .collect();
-        let mut claimed: HashSet<IpAddr> =
-            self.identities.strangers.iter().flat_map(|pod| &pod.addresses).copied().collect();
+        let mut bound: HashMap<IpAddr, Vec<&PodKey>> = HashMap::new();
+        for binding in &self.input.node.endpoints {
+            let Some(pod) = &binding.pod else { continue };
+            binding.addresses.iter().for_each(|ip| bound.entry(*ip).or_default().push(pod));
+        }
+        let strangers: HashSet<Address> =
+            self.identities.strangers.iter().flat_map(|pod| &pod.addresses).map(|ip| Address::from(*ip)).collect();
         let mut proved = Vec::new();
+        let mut claims = Vec::with_capacity(self.homes.len());
         for home in self.homes {
             let known = &self.identities.pods[home.pod];
             let address = Address::from(home.address);
@@ -64,11 +66,19 @@ impl Peers<'_> {
             let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
             let peer = Peer::new(PeerKind::Pod, identity, self.class_numbers[home.class], tenant);
             let peer = if self.closed[home.pod] { peer.closed() } else { peer };
-            if bound.contains(&(known.pod.namespace.as_str(), known.pod.name.as_str(), home.address)) {
+            let is_this = |pod: &&PodKey| pod.namespace == known.pod.namespace && pod.name == known.pod.name;
+            if bound.get(&home.address).is_some_and(|pods| pods.iter().any(is_this)) {
                 proved.push((address, peer.with_kind(PeerKind::LocalPod)));
             }
-            peers.push((address, if claimed.insert(home.address) { peer } else { Peer::UNKNOWN_POD }));
+            claims.push((address, peer));
         }
+        claims.sort_by_key(|(address, _)| *address);
+        for of_address in claims.chunk_by_mut(|a, b| a.0 == b.0) {
+            if of_address.len() > 1 || strangers.contains(&of_address[0].0) {
+                of_address.iter_mut().for_each(|(_, peer)| *peer = Peer::UNKNOWN_POD);
+            }
+        }
+        peers.append(&mut claims);
         peers.append(&mut proved);
     }
 

@@ -100,6 +100,7 @@ impl<'a> Rows<'a, '_, '_, '_> {
             let key = RuleKey::class(number, self.class(class)?);
             self.compiled.rules.push((key, program));
         }
+        self.meter.rows(payer, programs.paid.rows, programs.paid.pods)?;
         self.compiled.sets.insert(content, DirectionRules { none, set: number, flags });
         Ok(())
     }
@@ -113,15 +114,30 @@ impl<'a> Rows<'a, '_, '_, '_> {
         named: &'a NamedPorts<'a>,
         pods: usize,
     ) -> Result<Option<ProgramRef>, Stop> {
-        let speaking: Vec<usize> =
-            pairs.iter().map(|(_, rule)| *rule).filter(|rule| programs.speaks(*rule, named)).collect();
+        let mut speaking = std::mem::take(&mut programs.speaking);
+        speaking.clear();
+        speaking.extend(pairs.iter().map(|(_, rule)| *rule).filter(|rule| programs.speaks(*rule, named)));
+        let program = self.spoken(programs, &speaking, named, pods);
+        programs.speaking = speaking;
+        program
+    }
+
+    /// The program of rules that all say something about a peer; `None` where there are none.
+    fn spoken(
+        &mut self,
+        programs: &mut Programs<'a>,
+        speaking: &[usize],
+        named: &'a NamedPorts<'a>,
+        pods: usize,
+    ) -> Result<Option<ProgramRef>, Stop> {
         if speaking.is_empty() {
             return Ok(None);
         }
         if speaking.iter().any(|rule| programs.set.rules[*rule].is_of_network_policy()) {
-            self.meter.row(programs.payer, pods)?;
+            programs.paid.rows += 1;
+            programs.paid.pods += pods;
         }
-        self.program(programs, &speaking, Some(named)).map(Some)
+        self.program(programs, speaking, Some(named)).map(Some)
     }
 
     /// The program of these rules and of those for any peer.
@@ -132,7 +148,7 @@ impl<'a> Rows<'a, '_, '_, '_> {
         named: Option<&'a NamedPorts<'a>>,
     ) -> Result<ProgramRef, Stop> {
         let named = named.filter(|_| programs.names_ports);
-        if let Some(&program) = programs.known.get(&named).and_then(|known| known.get(matched)) {
+        if let Some(program) = programs.found(matched, named) {
             return Ok(program);
         }
         let lines = programs.lines(matched, named);
@@ -146,6 +162,7 @@ impl<'a> Rows<'a, '_, '_, '_> {
         let program = self.numbering.program(&rows)?;
         self.compiled.ports.extend((program.first()..).zip(rows));
         programs.known.entry(named).or_default().insert(matched.to_vec(), program);
+        programs.last = Some(Last { named, matched: matched.to_vec(), program });
         Ok(program)
     }
 
@@ -203,6 +220,25 @@ struct Programs<'a> {
     any: Vec<usize>,
     /// By the names that peers have for their ports, and the rules that match.
     known: HashMap<Option<&'a NamedPorts<'a>>, HashMap<Vec<usize>, ProgramRef>>,
+    /// The one that was used last: neighbours are mostly matched by the same rules.
+    last: Option<Last<'a>>,
+    /// Rows that a NetworkPolicy has a say in.
+    paid: Paid,
+    /// Memory for the rules of a row.
+    speaking: Vec<usize>,
+}
+
+struct Last<'a> {
+    named: Option<&'a NamedPorts<'a>>,
+    matched: Vec<usize>,
+    program: ProgramRef,
+}
+
+/// Rows, and the pods of their identities.
+#[derive(Default)]
+struct Paid {
+    rows: usize,
+    pods: usize,
 }
 
 impl<'a> Programs<'a> {
@@ -217,7 +253,21 @@ impl<'a> Programs<'a> {
             names_ports: set.rules.iter().any(has_name),
             any: (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect(),
             known: HashMap::new(),
+            last: None,
+            paid: Paid::default(),
+            speaking: Vec::new(),
         }
+    }
+
+    /// The program of these rules, where it is there already.
+    fn found(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>) -> Option<ProgramRef> {
+        let last = self.last.as_ref().filter(|last| last.matched == matched && last.named == named);
+        if let Some(last) = last {
+            return Some(last.program);
+        }
+        let program = *self.known.get(&named)?.get(matched)?;
+        self.last = Some(Last { named, matched: matched.to_vec(), program });
+        Some(program)
     }
 
     /// True where a rule says anything about a peer with these names for its ports.

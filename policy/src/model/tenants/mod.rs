@@ -46,6 +46,23 @@ pub struct Membership {
     pub mode: Isolation,
 }
 
+/// Whose the pods of one namespace are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamespaceTenancy<'t> {
+    tenancy: &'t Tenancy<'t>,
+    owner: &'t Owner<'t>,
+}
+
+impl NamespaceTenancy<'_> {
+    pub(crate) fn membership(self, pod: &Pod) -> Membership {
+        let Self { tenancy, owner } = self;
+        match owner.by_pod_label(pod) {
+            Some(tenant) => Membership { tenant: tenancy.index.get(&tenant).copied(), mode: owner.pod_label_mode },
+            None => Membership { tenant: owner.index, mode: owner.mode },
+        }
+    }
+}
+
 /// The tenants of a world, and whose each pod is.
 #[derive(Clone, Debug)]
 pub struct Tenancy<'a> {
@@ -60,7 +77,7 @@ impl<'a> Tenancy<'a> {
     #[must_use]
     pub fn of(world: &'a World, config: &'a Config) -> Self {
         let mut findings = Vec::new();
-        let owners: BTreeMap<_, _> = world
+        let mut owners: BTreeMap<_, _> = world
             .namespaces
             .iter()
             .map(|(name, namespace)| (name.as_str(), namespaces::owner(world, config, namespace, &mut findings)))
@@ -76,6 +93,9 @@ impl<'a> Tenancy<'a> {
             }
         }
         index.values_mut().enumerate().for_each(|(position, place)| *place = position);
+        for owner in owners.values_mut() {
+            owner.index = owner.tenant.as_ref().and_then(|tenant| index.get(tenant)).copied();
+        }
         let tenants: Vec<Tenant> = index.keys().cloned().collect();
         let names = display::names(&tenants);
         Self { tenants, names, owners, index, findings }
@@ -84,19 +104,18 @@ impl<'a> Tenancy<'a> {
     /// Whose the pod is; `None` where its Namespace is not known, which makes it an unknown pod.
     #[must_use]
     pub fn membership(&self, pod: &Pod) -> Option<Membership> {
-        let owner = self.owners.get(pod.namespace.as_str())?;
-        if let Some(tenant) = owner.by_pod_label(pod) {
-            return Some(Membership { tenant: self.index.get(&tenant).copied(), mode: owner.pod_label_mode });
-        }
-        let tenant = owner.tenant.as_ref().and_then(|tenant| self.index.get(tenant)).copied();
-        Some(Membership { tenant, mode: owner.mode })
+        Some(self.in_namespace(&pod.namespace)?.membership(pod))
+    }
+
+    /// For asking about pods of one namespace; `None` where it is not known.
+    pub(crate) fn in_namespace(&self, name: &str) -> Option<NamespaceTenancy<'_>> {
+        self.owners.get(name).map(|owner| NamespaceTenancy { tenancy: self, owner })
     }
 
     /// The tenant of a namespace, whose policies are that tenant's; `None` for the platform.
     #[must_use]
     pub fn of_namespace(&self, name: &str) -> Option<usize> {
-        let owner = self.owners.get(name)?;
-        owner.tenant.as_ref().and_then(|tenant| self.index.get(tenant)).copied()
+        self.owners.get(name)?.index
     }
 
     /// Every tenant that some namespace or pod belongs to, sorted.

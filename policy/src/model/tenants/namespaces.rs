@@ -13,6 +13,8 @@ pub(super) struct Owner<'a> {
     pod_labels: Vec<&'a str>,
     pub(super) pod_label_mode: Isolation,
     pub(super) tenant: Option<Tenant>,
+    /// Of `tenant`, in [`super::Tenancy::tenants`].
+    pub(super) index: Option<usize>,
     pub(super) mode: Isolation,
 }
 
@@ -38,6 +40,7 @@ pub(super) fn owner<'a>(
         pod_labels: Vec::new(),
         pod_label_mode: tightened(config.mode),
         tenant: None,
+        index: None,
         mode: tightened(config.mode),
     };
     for source in &config.sources {
