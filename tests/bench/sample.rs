@@ -21,6 +21,11 @@ impl Samples {
         }
     }
 
+    /// Each value over the one of the same round: what slows a machine down for seconds slows both.
+    pub fn over(&self, base: &Self) -> Self {
+        Self(self.0.iter().zip(&base.0).map(|(value, base)| value / base).collect())
+    }
+
     /// The smallest: what something costs while nothing disturbs it.
     pub fn least(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::min)
