@@ -1,6 +1,7 @@
 //! The difference between what the kernel holds and what it should hold, in the order of the module above.
 
 mod addresses;
+mod between;
 mod endpoints;
 mod immutable;
 

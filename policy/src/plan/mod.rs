@@ -9,8 +9,9 @@
 //! 2. **Ids.** From here on a restarted agent knows every number that the maps may hold.
 //! 3. **Port rows, profiles, backends, rules.** New, immutable, and not yet reached by anything: rows stand in every
 //!    live set before any address, or any backend of a Service, carries their identity or class.
-//! 4. **Endpoints that will be pending, and those whose set nobody knows, become pending** if addresses are about to change: a restarted agent cannot
-//!    make such a set complete for the new words.
+//! 4. **Endpoints that will be pending, and those whose set nobody knows, become pending** if addresses are about to
+//!    change: a restarted agent cannot make such a set complete for the new words. So do those whose old rules would let
+//!    somebody through under his new word whom neither world lets through: they take nothing new until 8.
 //! 5. **Addresses and Services, in an order in which each address and port changes once**, from what it was to what it
 //!    is to be: a pod hides all Services at its address, a Service hides nodes and ranges, a longer prefix hides the
 //!    shorter ones. What hides is set before what it hides and removed after it (`diff/addresses.rs`). Live sets have

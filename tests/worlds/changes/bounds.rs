@@ -28,21 +28,18 @@ pub struct Bounds {
     questions: Vec<(IpAddr, Direction, PortKey)>,
     before: Passes,
     after: Passes,
-    /// What the rules before say of the addresses after, where that counts.
-    mixed: Passes,
 }
 
 impl Bounds {
-    pub fn new(before: &Tables, after: &Tables, many: bool) -> Self {
+    pub fn new(before: &Tables, after: &Tables) -> Self {
         let mut questions = Vec::new();
         for address in random::addresses() {
             for direction in Direction::ALL {
                 questions.extend(PORTS.map(|port| (address, direction, port)));
             }
         }
-        let mixed = if many { passes(&mix(before, after), &questions) } else { Passes::new() };
         let [before, after] = [before, after].map(|tables| passes(tables, &questions));
-        Self { questions, before, after, mixed }
+        Self { questions, before, after }
     }
 
     /// The state that an operation led to.
@@ -51,7 +48,7 @@ impl Bounds {
             return Ok(());
         }
         for (id, passes) in passes(state, &self.questions) {
-            let bounds = [&self.before, &self.after, &self.mixed].map(|world| world.get(&id));
+            let bounds = [&self.before, &self.after].map(|world| world.get(&id));
             for (number, passes) in passes.into_iter().enumerate() {
                 let permitted = bounds.iter().any(|world| world.is_some_and(|world| world[number]));
                 let question = &self.questions[number];
@@ -60,15 +57,6 @@ impl Bounds {
         }
         Ok(())
     }
-}
-
-/// The endpoints before among the addresses after, for which the sets before have all rows.
-fn mix(before: &Tables, after: &Tables) -> Tables {
-    let mut mixed = after.clone();
-    mixed.interfaces.clone_from(&before.interfaces);
-    mixed.endpoints.clone_from(&before.endpoints);
-    mixed.profiles.extend(&before.profiles);
-    mixed
 }
 
 /// Of every endpoint that an interface leads to.

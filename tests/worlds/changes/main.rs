@@ -1,9 +1,6 @@
 //! Random clusters that change: what the plans lead to is what a compile from nothing gives, and between every two of
 //! their operations no packet passes that is forbidden before and after.
 //!
-//! That holds of one object's change. Where several change at once, a pod's old rules may meet another pod's new labels for
-//! as long as it takes to write the rest: what they say of them is allowed, too.
-//!
 //! `BULKHEAD_SEQUENCES` is how many.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
 
@@ -46,7 +43,7 @@ fn any_changes_in_any_order_lead_to_what_a_compile_from_nothing_gives() {
     let sequences = (random::cluster(Extent::Whole), vec(step(), 1..8));
     let sequences = check("BULKHEAD_SEQUENCES", 40, &sequences, |(mut cluster, steps)| {
         let mut node = Node::default();
-        node.move_to(&cluster, false)?;
+        node.move_to(&cluster)?;
         for step in steps {
             step.changes.iter().for_each(|change| change.apply_to(&mut cluster));
             changes.set(changes.get() + step.changes.len());
@@ -56,7 +53,7 @@ fn any_changes_in_any_order_lead_to_what_a_compile_from_nothing_gives() {
             if step.restart {
                 node.restart();
             }
-            node.move_to(&cluster, step.changes.len() > 1)?;
+            node.move_to(&cluster)?;
             if step.settle {
                 node.settle(&cluster)?;
             }

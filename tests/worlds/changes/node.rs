@@ -47,19 +47,19 @@ impl Node {
         self.compiled = None;
     }
 
-    /// The next world, operation by operation. `many`: more than one object is another one.
-    pub fn move_to(&mut self, cluster: &Cluster, many: bool) -> TestCaseResult {
+    /// The next world, operation by operation.
+    pub fn move_to(&mut self, cluster: &Cluster) -> TestCaseResult {
         self.find_pods(cluster);
         let compiled = cluster.compile(&self.pods, &self.observed.ids, self.compiled.as_ref());
-        self.carry_out(&compiled, many)?;
+        self.carry_out(&compiled)?;
         self.compiled = Some(compiled);
         Ok(())
     }
 
     /// Lets go of what only the world before needed. Then there is nothing left to do.
     pub fn settle(&mut self, cluster: &Cluster) -> TestCaseResult {
-        self.move_to(cluster, false)?;
-        self.move_to(cluster, false)?;
+        self.move_to(cluster)?;
+        self.move_to(cluster)?;
         let leftovers = self.compiled.as_ref().is_none_or(|compiled| compiled.leftovers);
         prop_assert!(!leftovers);
         let compiled = cluster.compile(&self.pods, &self.observed.ids, self.compiled.as_ref());
@@ -86,10 +86,10 @@ impl Node {
         }
     }
 
-    fn carry_out(&mut self, compiled: &Compiled, many: bool) -> TestCaseResult {
+    fn carry_out(&mut self, compiled: &Compiled) -> TestCaseResult {
         let plan =
             diff(&self.observed, &compiled.desired, &ROOM).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let bounds = Bounds::new(&self.observed.tables, &compiled.desired.tables, many);
+        let bounds = Bounds::new(&self.observed.tables, &compiled.desired.tables);
         for op in plan.ops {
             let step = Plan { ops: vec![op.clone()] };
             step.apply_to(&mut self.observed);

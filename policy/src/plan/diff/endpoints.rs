@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::abi::{DirectionRules, Endpoint, Interface};
 
+use super::between::Between;
 use super::changed;
 use crate::compile::{Desired, Id, Kind, Tables};
 use crate::plan::{Observed, Op, PlanError};
@@ -49,15 +50,18 @@ pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
 /// Endpoints that have to be pending while addresses change: those that will be, which deny nobody of what others turn
 /// into; and those whose set is one that nobody made complete for the new words, since where it denies somebody a row
 /// that is not there would let him through. Only a restart into a world that has changed meanwhile comes to the second: it
-/// does not know the rules of the sets that it finds.
+/// does not know the rules of the sets that it finds. And those whose old rules would open to others' new words what
+/// neither world does ([`Between`]).
 pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endpoint> {
     let is_complete = |rules: &DirectionRules| {
         let id = Id { kind: Kind::Set, number: rules.set };
         rules.set == 0 || desired.ids.0.contains_key(&id)
     };
     let stays_judged = |slot| observed.tables.profile_of(slot).is_some_and(|it| it.rules.iter().all(is_complete));
+    let between = Between::new(&observed.tables, &desired.tables);
     let kept = kept(&observed.tables, &desired.tables).filter(|(slot, before, after)| {
-        !before.is(Endpoint::PENDING) && (after.is(Endpoint::PENDING) || !stays_judged(*slot))
+        let must_wait = || after.is(Endpoint::PENDING) || !stays_judged(*slot) || between.opens(*slot);
+        !before.is(Endpoint::PENDING) && must_wait()
     });
     kept.map(|(slot, before, _)| (slot, with(before, before.profile, before.flags | Endpoint::PENDING))).collect()
 }
