@@ -116,3 +116,17 @@ pub fn main() -> ExitCode {
         ExitCode::from(FAILED)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_needs_its_node_and_the_plugins_folders_come_together() {
+        let agent = |flags: &[&str]| Cli::try_parse_from([&["bulkhead", "agent", "--node-name", "n1"], flags].concat());
+        agent(&[]).expect("without the plugin");
+        agent(&["--cni-conf-dir", "/a", "--cni-bin-dir", "/b"]).expect("with the plugin");
+        agent(&["--cni-conf-dir", "/a"]).expect_err("half of it");
+        Cli::try_parse_from(["bulkhead", "uninstall"]).expect("without the plugin");
+    }
+}

@@ -15,10 +15,10 @@ use crate::files::replace;
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Folders {
     /// Chain the CNI plugin: folder of the node's network configuration (`/etc/cni/net.d`)
-    #[arg(long = "cni-conf-dir", value_name = "DIR", requires = "plugins")]
+    #[arg(long = "cni-conf-dir", value_name = "DIR", requires = "plugins", required = false)]
     pub configuration: PathBuf,
     /// Where the plugin is put then (`/opt/cni/bin`)
-    #[arg(long = "cni-bin-dir", value_name = "DIR", requires = "configuration")]
+    #[arg(long = "cni-bin-dir", value_name = "DIR", requires = "configuration", required = false)]
     pub plugins: PathBuf,
 }
 
