@@ -171,7 +171,7 @@ fn assert_nothing_left(cluster: &Cluster, node: u32) {
 #[test]
 fn the_kustomize_base_is_the_chart_and_the_alerts_are_rules() {
     let cluster = Cluster::up(Proxy::Iptables);
-    let rendered = helm(&cluster, "template bulkhead CHART --skip-tests");
+    let rendered = helm(&cluster, "template bulkhead CHART --skip-tests --kube-version v1.34.3");
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let written = std::fs::read_to_string(deploy.join("kustomize/bulkhead.yaml")).expect("the base");
     assert!(
@@ -188,7 +188,7 @@ fn the_kustomize_base_is_the_chart_and_the_alerts_are_rules() {
     let alerts = deploy.join("helm/bulkhead/files/alerts.yaml");
     println!("{}", cluster.run(Place::Outside, &format!("promtool check rules {}", alerts.display())));
     let all = "metrics.alerts.enabled=true,metrics.dashboard.enabled=true,metrics.podMonitor.enabled=true";
-    let rendered = helm(&cluster, &format!("template bulkhead CHART --set {all}"));
+    let rendered = helm(&cluster, &format!("template bulkhead CHART --kube-version v1.34.3 --set {all}"));
     for kind in ["kind: PrometheusRule", "kind: PodMonitor", "bulkhead.json"] {
         assert!(rendered.contains(kind), "{kind} is not rendered");
     }
