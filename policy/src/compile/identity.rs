@@ -1,10 +1,10 @@
 //! Identities: what a pod is to the selectors and port names that the live sets mention, and nothing more.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::mentions::Mentions;
 use super::set::named_numbers;
-use crate::model::tenants::{Membership, Tenancy, Tenant};
+use crate::model::tenants::{Membership, NamespaceTenancy, Tenancy, Tenant};
 use crate::model::{Labels, Namespace, Pod, Protocol, World};
 
 /// A pod that has an address of its own and whose Namespace is known.
@@ -49,7 +49,7 @@ pub(super) struct Identities<'a> {
 
 impl<'a> Identities<'a> {
     pub(super) fn of(world: &'a World, tenancy: &Tenancy<'_>, mentions: &Mentions<'a>) -> Self {
-        let mut identities = Self {
+        let identities = Self {
             pods: Vec::with_capacity(world.pods.len()),
             strangers: Vec::new(),
             list: Vec::new(),
@@ -57,58 +57,17 @@ impl<'a> Identities<'a> {
             port_sets: Vec::new(),
             namespace_labels: HashMap::new(),
         };
-        // Of one namespace: its pods are neighbours.
-        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::new();
-        let mut labels: HashMap<Projection<'a>, usize> = HashMap::new();
-        let mut ports: HashMap<NamedPorts<'a>, usize> = HashMap::new();
-        let none = BTreeSet::new();
-        let mut own_keys = &none;
-        let (mut name, mut place, mut port_set) = ("", None, 0);
-        for pod in world.pods.values().filter(|pod| !pod.host_network) {
-            if pod.namespace != name || place.is_none() {
-                name = &pod.namespace;
-                place = world.namespaces.get(name).zip(tenancy.in_namespace(name));
-                if let Some((namespace, _)) = place {
-                    by_content.clear();
-                    own_keys = mentions.own_pod_keys.get(name).unwrap_or(&none);
-                    let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
-                    identities.namespace_labels.insert(name, labels);
-                }
+        let mut found = Found { identities, mentions, labels: HashMap::new(), ports: HashMap::new() };
+        let pods: Vec<&Pod> = world.pods.values().filter(|pod| !pod.host_network).collect();
+        // Pods of one namespace are neighbours.
+        for own in pods.chunk_by(|a, b| a.namespace == b.namespace) {
+            let name = own[0].namespace.as_str();
+            match world.namespaces.get(name).zip(tenancy.in_namespace(name)) {
+                Some((namespace, owner)) => found.add(namespace, owner, own),
+                None => found.identities.strangers.extend(own),
             }
-            let Some((namespace, owner)) = place else {
-                identities.strangers.push(pod);
-                continue;
-            };
-            let membership = owner.membership(pod);
-            let asked = project(&pod.labels, |key| mentions.pod_keys.contains(key) || own_keys.contains(key));
-            let label_set = *labels.entry(asked).or_insert_with_key(|projection| {
-                let labels = projection.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-                identities.label_sets.push((projection.clone(), labels));
-                identities.label_sets.len() - 1
-            });
-            let named = ports_of(pod, mentions);
-            // Mostly those of the pod before.
-            if identities.port_sets.get(port_set) != Some(&named) {
-                port_set = *ports.entry(named).or_insert_with_key(|named| {
-                    identities.port_sets.push(named.clone());
-                    identities.port_sets.len() - 1
-                });
-            }
-            let content = (membership.tenant, label_set, port_set);
-            let identity = *by_content.entry(content).or_insert_with(|| {
-                identities.list.push(Identity {
-                    tenant: membership.tenant,
-                    namespace,
-                    labels: label_set,
-                    ports: port_set,
-                    pods: 0,
-                });
-                identities.list.len() - 1
-            });
-            identities.list[identity].pods += 1;
-            identities.pods.push(Known { pod, membership, identity });
         }
-        identities
+        found.identities
     }
 
     /// The labels, for each index that [`Identity::labels`] can have.
@@ -134,6 +93,63 @@ impl<'a> Identities<'a> {
             labels: &self.label_sets[identity.labels].0,
             ports: &self.port_sets[identity.ports],
         }
+    }
+}
+
+/// Identities as they are found, namespace by namespace.
+struct Found<'a, 'm> {
+    identities: Identities<'a>,
+    mentions: &'m Mentions<'a>,
+    /// Indices of [`Identities::label_sets`] and [`Identities::port_sets`].
+    labels: HashMap<Projection<'a>, usize>,
+    ports: HashMap<NamedPorts<'a>, usize>,
+}
+
+impl<'a> Found<'a, '_> {
+    /// The pods of one namespace.
+    fn add(&mut self, namespace: &'a Namespace, owner: NamespaceTenancy<'_>, pods: &[&'a Pod]) {
+        let mentions = self.mentions;
+        let name = namespace.name.as_str();
+        let own_keys = mentions.own_pod_keys.get(name);
+        let is_asked = |key: &str| mentions.pod_keys.contains(key) || own_keys.is_some_and(|keys| keys.contains(key));
+        let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
+        self.identities.namespace_labels.insert(name, labels);
+        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::new();
+        let mut ports = None;
+        for pod in pods {
+            let membership = owner.membership(pod);
+            let labels = self.label_set(project(&pod.labels, is_asked));
+            let of_pod = self.port_set(ports_of(pod, mentions), ports);
+            ports = Some(of_pod);
+            let list = &mut self.identities.list;
+            let identity = *by_content.entry((membership.tenant, labels, of_pod)).or_insert_with(|| {
+                list.push(Identity { tenant: membership.tenant, namespace, labels, ports: of_pod, pods: 0 });
+                list.len() - 1
+            });
+            list[identity].pods += 1;
+            self.identities.pods.push(Known { pod, membership, identity });
+        }
+    }
+
+    fn label_set(&mut self, asked: Projection<'a>) -> usize {
+        let sets = &mut self.identities.label_sets;
+        *self.labels.entry(asked).or_insert_with_key(|projection| {
+            let labels = projection.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            sets.push((projection.clone(), labels));
+            sets.len() - 1
+        })
+    }
+
+    /// Mostly it is `last`, that of the pod before.
+    fn port_set(&mut self, named: NamedPorts<'a>, last: Option<usize>) -> usize {
+        let sets = &mut self.identities.port_sets;
+        if let Some(last) = last.filter(|last| sets[*last] == named) {
+            return last;
+        }
+        *self.ports.entry(named).or_insert_with_key(|named| {
+            sets.push(named.clone());
+            sets.len() - 1
+        })
     }
 }
 

@@ -20,6 +20,7 @@ mod program;
 mod rows;
 mod services;
 mod set;
+mod set_programs;
 mod settle;
 mod subjects;
 mod tables;

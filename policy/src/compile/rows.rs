@@ -1,8 +1,8 @@
 //! The rows of the live sets: one a matching peer, each pointing to a program that peers share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use common::abi::{DirectionRules, PortKey, PortRow, ProgramRef, RuleKey};
+use common::abi::{DirectionRules, PortRow, ProgramRef, RuleKey};
 
 use super::CompileError;
 use super::budget::Resource;
@@ -12,12 +12,13 @@ use super::ids::Digest;
 use super::matching::{Matching, Pairs};
 use super::meter::{Meter, Payer, Stop};
 use super::numbering::Numbering;
-use super::program::{Line, Span, rows};
-use super::set::{Peers, PolicySet, SetRule};
+use super::program::{Span, rows};
+use super::set::{PolicySet, SetRule};
+use super::set_programs::Programs;
 use super::settle::Taken;
 use super::subjects::Sets;
+use crate::model::ObjectRef;
 use crate::model::tenants::Tenancy;
-use crate::model::{ObjectRef, Port, Protocol};
 
 /// What becomes of the live sets in the kernel.
 #[derive(Default)]
@@ -117,13 +118,13 @@ impl<'a> Rows<'a, '_, '_, '_> {
         let mut speaking = std::mem::take(&mut programs.speaking);
         speaking.clear();
         speaking.extend(pairs.iter().map(|(_, rule)| *rule).filter(|rule| programs.speaks(*rule, named)));
-        let program = self.spoken(programs, &speaking, named, pods);
+        let program = self.row_of(programs, &speaking, named, pods);
         programs.speaking = speaking;
         program
     }
 
     /// The program of rules that all say something about a peer; `None` where there are none.
-    fn spoken(
+    fn row_of(
         &mut self,
         programs: &mut Programs<'a>,
         speaking: &[usize],
@@ -161,8 +162,7 @@ impl<'a> Rows<'a, '_, '_, '_> {
         self.meter.program(programs.payer, rows.len())?;
         let program = self.numbering.program(&rows)?;
         self.compiled.ports.extend((program.first()..).zip(rows));
-        programs.known.entry(named).or_default().insert(matched.to_vec(), program);
-        programs.last = Some(Last { named, matched: matched.to_vec(), program });
+        programs.remember(matched, named, program);
         Ok(program)
     }
 
@@ -206,119 +206,7 @@ impl<'a> Rows<'a, '_, '_, '_> {
     }
 }
 
-/// The programs of a set.
-struct Programs<'a> {
-    set: &'a PolicySet,
-    payer: Payer<'a>,
-    /// By rule: the number of its source.
-    sources: Vec<u32>,
-    /// By rule: its ports, where none has a name.
-    fixed: Vec<Option<Vec<Span>>>,
-    /// True where some rule's ports have names.
-    names_ports: bool,
-    /// The rules for any peer, ascending.
-    any: Vec<usize>,
-    /// By the names that peers have for their ports, and the rules that match.
-    known: HashMap<Option<&'a NamedPorts<'a>>, HashMap<Vec<usize>, ProgramRef>>,
-    /// The one that was used last: neighbours are mostly matched by the same rules.
-    last: Option<Last<'a>>,
-    /// Rows that a NetworkPolicy has a say in.
-    paid: Paid,
-    /// Memory for the rules of a row.
-    speaking: Vec<usize>,
-}
-
-struct Last<'a> {
-    named: Option<&'a NamedPorts<'a>>,
-    matched: Vec<usize>,
-    program: ProgramRef,
-}
-
-/// Rows, and the pods of their identities.
-#[derive(Default)]
-struct Paid {
-    rows: usize,
-    pods: usize,
-}
-
-impl<'a> Programs<'a> {
-    fn new(set: &'a PolicySet, payer: Payer<'a>, sources: Vec<u32>) -> Self {
-        let has_name = |rule: &SetRule| rule.ports.iter().flatten().any(|port| matches!(port, Port::Named(..)));
-        let fixed = set.rules.iter().map(|rule| (!has_name(rule)).then(|| spans(rule, None)));
-        Self {
-            set,
-            payer,
-            sources,
-            fixed: fixed.collect(),
-            names_ports: set.rules.iter().any(has_name),
-            any: (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect(),
-            known: HashMap::new(),
-            last: None,
-            paid: Paid::default(),
-            speaking: Vec::new(),
-        }
-    }
-
-    /// The program of these rules, where it is there already.
-    fn found(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>) -> Option<ProgramRef> {
-        let last = self.last.as_ref().filter(|last| last.matched == matched && last.named == named);
-        if let Some(last) = last {
-            return Some(last.program);
-        }
-        let program = *self.known.get(&named)?.get(matched)?;
-        self.last = Some(Last { named, matched: matched.to_vec(), program });
-        Some(program)
-    }
-
-    /// True where a rule says anything about a peer with these names for its ports.
-    fn speaks(&self, rule: usize, named: &NamedPorts<'_>) -> bool {
-        match &self.fixed[rule] {
-            Some(spans) => !spans.is_empty(),
-            None => !spans(&self.set.rules[rule], Some(named)).is_empty(),
-        }
-    }
-
-    fn spans(&self, rule: usize, named: Option<&NamedPorts<'_>>) -> Vec<Span> {
-        self.fixed[rule].clone().unwrap_or_else(|| spans(&self.set.rules[rule], named))
-    }
-
-    fn spoken(&self, matched: &[usize]) -> Vec<usize> {
-        let mut spoken = [matched, &self.any].concat();
-        spoken.sort_unstable();
-        spoken
-    }
-
-    fn lines(&self, matched: &[usize], named: Option<&NamedPorts<'_>>) -> Vec<Line> {
-        let line = |index: usize| {
-            let rule = &self.set.rules[index];
-            Line { tier: rule.tier, says: rule.says, rule: self.sources[index], spans: self.spans(index, named) }
-        };
-        self.spoken(matched).into_iter().map(line).collect()
-    }
-}
-
 /// The pairs of each peer.
 fn groups(pairs: &Pairs) -> impl Iterator<Item = &[(usize, usize)]> {
     pairs.chunk_by(|a, b| a.0 == b.0)
-}
-
-/// The ports of a rule, with names looked up among the peer's own.
-fn spans(rule: &SetRule, named: Option<&NamedPorts<'_>>) -> Vec<Span> {
-    let Some(ports) = &rule.ports else { return vec![Span::ALL] };
-    let span = |protocol: Protocol, first: u16, last: u16| Span {
-        first: PortKey::new(protocol.number(), first).0,
-        last: PortKey::new(protocol.number(), last).0,
-    };
-    let mut spans = Vec::with_capacity(ports.len());
-    for port in ports {
-        match port {
-            Port::All(protocol) => spans.push(span(*protocol, 0, u16::MAX)),
-            Port::Range(protocol, first, last) => spans.push(span(*protocol, *first, *last)),
-            Port::Named(protocol, name) => {
-                let own = named.into_iter().flatten().filter(|(p, n, _)| p == protocol && n == name);
-                spans.extend(own.flat_map(|(_, _, numbers)| numbers).map(|&number| span(*protocol, number, number)));
-            }
-        }
-    }
-    spans
 }

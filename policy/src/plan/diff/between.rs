@@ -2,8 +2,7 @@
 //! one change is about both (a namespace's labels: its pods are subjects, and peers of others), the endpoint takes
 //! nothing new for so long.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use common::abi::{Direction, Peer, PeerKind, PortKey, Profile, ProgramRef, RuleKey};
 use common::decide::{Addresses, Question, Rules, Verdict, judge};
@@ -18,10 +17,10 @@ pub(super) struct Between<'a> {
     old: &'a Tables,
     new: &'a Tables,
     /// What some address is and will be.
-    words: HashSet<(Peer, Peer)>,
+    words: Vec<(Peer, Peer)>,
     /// By profile before and after: whether anything opens.
-    known: RefCell<HashMap<(Profile, Profile), bool>>,
-    judged: Cell<usize>,
+    known: HashMap<(Profile, Profile), bool>,
+    judged: usize,
 }
 
 impl<'a> Between<'a> {
@@ -35,35 +34,51 @@ impl<'a> Between<'a> {
             };
             (was != is).then_some((was, is))
         });
-        Self { old, new, words: words.collect(), known: RefCell::default(), judged: Cell::new(0) }
+        let mut words: Vec<_> = words.collect();
+        words.sort_unstable_by_key(|(was, is)| (was.0, is.0));
+        words.dedup();
+        Self { old, new, words, known: HashMap::new(), judged: 0 }
     }
 
     /// Whether the old rules of the endpoint in a slot would let somebody in, or let it reach somebody, where neither
     /// world does.
-    pub(super) fn opens(&self, slot: u32) -> bool {
+    pub(super) fn opens(&mut self, slot: u32) -> bool {
         let (Some(before), Some(after)) = (self.old.profile_of(slot), self.new.profile_of(slot)) else { return false };
         if before == after {
             return false;
         }
-        if let Some(known) = self.known.borrow().get(&(*before, *after)) {
+        if let Some(known) = self.known.get(&(*before, *after)) {
             return *known;
         }
-        let opens = self
-            .words
-            .iter()
-            .any(|words| Direction::ALL.into_iter().any(|direction| self.opens_for(before, after, *words, direction)));
-        self.known.borrow_mut().insert((*before, *after), opens);
+        let mut asked = self.words.iter().flat_map(|words| Direction::ALL.map(|direction| (*words, direction)));
+        let Self { old, new, judged, .. } = self;
+        let opens = asked.any(|(words, direction)| {
+            let question = Asked { before, after, words, direction };
+            question.opens(old, new, judged)
+        });
+        self.known.insert((*before, *after), opens);
         opens
     }
+}
 
-    fn opens_for(&self, before: &Profile, after: &Profile, (was, is): (Peer, Peer), direction: Direction) -> bool {
-        let cases = [(self.new, before, is), (self.old, before, was), (self.new, after, is)];
+/// An endpoint and somebody at the other end, in one direction.
+struct Asked<'a> {
+    before: &'a Profile,
+    after: &'a Profile,
+    words: (Peer, Peer),
+    direction: Direction,
+}
+
+impl Asked<'_> {
+    fn opens(&self, old: &Tables, new: &Tables, judged: &mut usize) -> bool {
+        let Self { before, after, words: (was, is), direction } = *self;
+        let cases = [(new, before, is), (old, before, was), (new, after, is)];
         let mut ports: Vec<u32> =
             cases.iter().flat_map(|(tables, profile, word)| lasts(tables, profile, *word, direction)).collect();
         ports.sort_unstable();
         ports.dedup();
-        self.judged.set(self.judged.get() + 3 * ports.len());
-        if self.judged.get() > MOST {
+        *judged += cases.len() * ports.len();
+        if *judged > MOST {
             return true;
         }
         ports.into_iter().any(|port| {

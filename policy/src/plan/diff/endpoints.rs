@@ -58,9 +58,9 @@ pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endp
         rules.set == 0 || desired.ids.0.contains_key(&id)
     };
     let stays_judged = |slot| observed.tables.profile_of(slot).is_some_and(|it| it.rules.iter().all(is_complete));
-    let between = Between::new(&observed.tables, &desired.tables);
+    let mut between = Between::new(&observed.tables, &desired.tables);
     let kept = kept(&observed.tables, &desired.tables).filter(|(slot, before, after)| {
-        let must_wait = || after.is(Endpoint::PENDING) || !stays_judged(*slot) || between.opens(*slot);
+        let mut must_wait = || after.is(Endpoint::PENDING) || !stays_judged(*slot) || between.opens(*slot);
         !before.is(Endpoint::PENDING) && must_wait()
     });
     kept.map(|(slot, before, _)| (slot, with(before, before.profile, before.flags | Endpoint::PENDING))).collect()
