@@ -9,13 +9,12 @@ mod keep;
 mod protocol;
 mod wait;
 
-use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::files::{RUN, replace};
+use crate::files::{RUN, remove, replace};
 pub use chain::{Folders, unchain};
 pub use keep::keep;
 use protocol::{Command, Request};
@@ -45,12 +44,7 @@ pub fn run(variable: impl Fn(&str) -> Option<String>, input: &mut impl Read) -> 
             wait::until_enforced(&request.veths()?)?;
             return request.answer();
         }
-        Command::Del => match fs::remove_file(&announcement) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", announcement.display()))?;
-            }
-            _ => {}
-        },
+        Command::Del => remove(&announcement)?,
         Command::Check => wait::until_enforced(&request.veths()?)?,
         Command::Other => {}
     }

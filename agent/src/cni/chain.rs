@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::PLUGIN;
-use crate::files::replace;
+use crate::files::{remove, replace};
 
 /// Where the node's container runtime looks for networks and for plugins.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -61,13 +61,7 @@ pub fn unchain(folders: &Folders) -> Result<()> {
             write(&path, &network)?;
         }
     }
-    let program = folders.plugins.join(PLUGIN);
-    match fs::remove_file(&program) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", program.display()))
-        }
-        _ => Ok(()),
-    }
+    remove(&folders.plugins.join(PLUGIN))
 }
 
 /// What a runtime takes for networks, in its order.

@@ -1,7 +1,6 @@
 //! Network namespaces by name, and running code inside one. The only place in the agent that calls `setns`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,6 +8,8 @@ use std::thread;
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::files;
 
 /// Where `ip netns` keeps names, too.
 const FOLDER: &str = "/run/netns";
@@ -122,12 +123,7 @@ fn remove(path: &Path) -> Result<()> {
         Ok(()) | Err(nix::Error::ENOENT | nix::Error::EINVAL) => {}
         Err(error) => return Err(error).with_context(|| format!("cannot unmount {}", path.display())),
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove(path)
 }
 
 /// A thread's namespaces end with the thread.

@@ -5,7 +5,6 @@ mod drops;
 
 use std::fs::{self, Permissions};
 use std::future::IntoFuture;
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -23,6 +22,7 @@ use super::answers::{Answer, counters, dump};
 use super::health::{metrics_text, missing};
 use super::tenants::tenants;
 use super::{Sources, text};
+use crate::files::remove;
 use crate::node::Status;
 
 /// Its name in the folder of the agent's state.
@@ -34,10 +34,7 @@ pub const SOCKET: &str = "agent.sock";
 /// The socket cannot be made.
 pub async fn serve(path: &Path, sources: Sources) -> Result<()> {
     let at = || format!("cannot serve the socket {}", path.display());
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(at)?,
-        _ => {}
-    }
+    remove(path).with_context(at)?;
     let listener = UnixListener::bind(path).with_context(at)?;
     fs::set_permissions(path, Permissions::from_mode(0o600)).with_context(at)?;
     let router = Router::new()
