@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tests::measured::memory;
 
 use crate::report::Row;
 use crate::sample::Samples;
@@ -62,12 +63,10 @@ fn measure(program: &Path, arguments: &[&str]) -> Result<(f64, u64)> {
     let begin = Instant::now();
     let mut command = Command::new(program);
     let mut process = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let status = format!("/proc/{}/status", process.id());
+    let id = process.id().to_string();
     let mut most = 0;
     let ended = loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        most = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(most).max(most);
+        most = memory(&id, "VmHWM").unwrap_or(most).max(most);
         if let Some(ended) = process.try_wait()? {
             break ended;
         }
@@ -75,7 +74,7 @@ fn measure(program: &Path, arguments: &[&str]) -> Result<(f64, u64)> {
     };
     // 1: a drop, or verdicts that change.
     ensure!(matches!(ended.code(), Some(0 | 1)), "{arguments:?} ended with {ended}");
-    Ok((begin.elapsed().as_secs_f64(), most / 1024))
+    Ok((begin.elapsed().as_secs_f64(), most))
 }
 
 fn manifests() -> String {

@@ -3,7 +3,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -12,8 +11,10 @@ use agent::watch::{Access, Cluster as Api};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tests::cluster::{Agent, Cluster, PodNetwork, Proxy, TEAMS, eventually, manifests};
+use tests::cluster::{Agent, Cluster, Place, PodNetwork, Proxy, TEAMS, eventually, manifests};
 use tests::crowd;
+use tests::measured::quantile;
+use tests::until::Until;
 
 const PODS: usize = 10_000;
 const CHANGES: usize = 500;
@@ -36,7 +37,7 @@ fn a_change_of_policy_is_measured_to_its_first_packet() {
     let cluster = Cluster::up(Proxy::Iptables);
     cluster.store(&crowd::namespaces());
     eventually("service accounts in the crowd's namespaces", 120, || {
-        cluster.try_run(tests::cluster::Place::Outside, "kubectl -n ns-0 get sa default").status.success().then_some(())
+        cluster.try_run(Place::Outside, "kubectl -n ns-0 get sa default").status.success().then_some(())
     });
     let pods = manifests::pod("ns-0", "server", 2, "app: app-0", "pause")
         + &manifests::pod("ns-0", "client", 1, "app: x", "pause");
@@ -73,13 +74,13 @@ struct Measured {
 
 fn measure(cluster: &Cluster, client: &PodNetwork, server: &PodNetwork) -> Measured {
     let (from, at) = (client.udp(0, 0), server.udp(0, PORT));
-    let (base, over) = (Instant::now(), AtomicBool::new(false));
+    let (base, until) = (Instant::now(), Until::default());
     let (arrived, arrivals) = channel();
     let to = SocketAddr::new(server.addresses[0], PORT);
     scope(|scope| {
-        let _end = End(&over);
-        scope.spawn(|| send(&from, to, base, &over));
-        scope.spawn(|| receive(&at, &arrived, &over));
+        let _end = until.dropped();
+        scope.spawn(|| send(&from, to, base, &until));
+        scope.spawn(|| receive(&at, &arrived, &until));
         let access = Access { kubeconfig: Some(cluster.admin_config()), context: None };
         cluster
             .outside()
@@ -88,28 +89,19 @@ fn measure(cluster: &Cluster, client: &PodNetwork, server: &PodNetwork) -> Measu
     })
 }
 
-/// However the measurement ends, the datagrams do, too.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Each datagram says when it was sent.
-fn send(socket: &UdpSocket, to: SocketAddr, base: Instant, over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
+fn send(socket: &UdpSocket, to: SocketAddr, base: Instant, until: &Until) {
+    while until.goes_on() {
         let now = base.elapsed().as_nanos() as u64;
         socket.send_to(&now.to_be_bytes(), to).expect("a datagram goes out");
         sleep(BEAT);
     }
 }
 
-fn receive(socket: &UdpSocket, arrived: &Sender<Duration>, over: &AtomicBool) {
+fn receive(socket: &UdpSocket, arrived: &Sender<Duration>, until: &Until) {
     socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
     let mut sent = [0; 8];
-    while !over.load(Ordering::Relaxed) {
+    while until.goes_on() {
         match socket.recv(&mut sent) {
             Ok(_) => drop(arrived.send(Duration::from_nanos(u64::from_be_bytes(sent)))),
             Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
@@ -155,8 +147,6 @@ fn last_of(arrivals: &Receiver<Duration>) -> Option<Duration> {
 }
 
 fn quantiles(delays: &[Duration]) -> String {
-    let mut sorted = delays.to_vec();
-    sorted.sort();
-    let at = |part: f64| format!("{:.1} ms", sorted[((sorted.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3);
-    format!("{} | {} | {} | {} | {}", at(0.5), at(0.9), at(0.99), at(1.0), sorted.len())
+    let at = [0.5, 0.9, 0.99, 1.0].map(|part| format!("{:.1} ms", quantile(delays, part)));
+    format!("{} | {}", at.join(" | "), delays.len())
 }

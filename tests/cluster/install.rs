@@ -67,8 +67,7 @@ fn the_chart_installs_enforces_and_leaves_nothing() {
 /// The plugin is the last of the node's list, a pod starts through it, and the taint is gone.
 fn assert_chained(cluster: &Cluster, node: u32) {
     let place = Place::Node(node);
-    let listed = || cluster.try_run(place, "grep -r bulkhead-cni /etc/cni/net.d").status.success();
-    eventually("the plugin is in the node's list", 40, || listed().then_some(()));
+    eventually("the plugin is in the node's list", 40, || cluster.has_plugin(node).then_some(()));
     let taints = cluster.kubectl(&format!("get node node{node} -o jsonpath={{.spec.taints}}"));
     assert!(!taints.contains("bulkhead.dev"), "{taints}");
     let pod = format!("waits-{node}");

@@ -9,6 +9,7 @@ use policy::model::Config;
 use serde::{Deserialize, Serialize};
 use tests::api_server::{ApiServer, RULES};
 use tests::crowd;
+use tests::measured::memory;
 
 const PODS: usize = 10_000;
 const POLICIES: usize = 1_000;
@@ -68,18 +69,11 @@ fn a_process_that_is_measured() {
             pods: snapshot.world.pods.len(),
             policies: snapshot.world.network_policies.len(),
             seconds,
-            resident_mib: status("VmRSS:"),
-            peak_mib: status("VmHWM:"),
+            resident_mib: memory("self", "VmRSS").unwrap(),
+            peak_mib: memory("self", "VmHWM").unwrap(),
             bytes: watch.bytes().into_iter().map(|(resource, bytes)| (resource.plural().to_owned(), bytes)).collect(),
             clone_ms,
         };
         println!("\n{}", serde_json::to_string(&measured).unwrap());
     });
-}
-
-/// A line of /proc/self/status, in MiB.
-fn status(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }

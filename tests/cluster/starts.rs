@@ -7,12 +7,13 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, scope, sleep};
 use std::time::{Duration, Instant};
 
 use agent::net::NetNs;
 use tests::cluster::{AGNHOST, Agent, Cluster, Proxy, TEAMS, eventually, manifests, pod_namespaces};
+use tests::measured::quantile;
+use tests::until::Until;
 
 const PODS: usize = 100;
 const NODES: [u32; 2] = [1, 2];
@@ -57,52 +58,65 @@ struct Watched {
     escaped: usize,
 }
 
+/// Where datagrams and connections arrive, outside of the cluster.
+struct Receiver {
+    door: TcpListener,
+    datagrams: UdpSocket,
+    /// When those were sent that arrived, by sender.
+    arrived: Mutex<BTreeMap<IpAddr, Vec<Duration>>>,
+}
+
+/// Starts the pods and returns how many of their own processes' connections came.
 fn measure(title: &str, flags: &[&str]) -> usize {
     let cluster = Cluster::up(Proxy::Iptables);
     cluster.apply(&(manifests::namespace("starts", "starts") + NOTHING_GOES_OUT));
-    let _agents =
-        NODES.map(|node| Agent::start_with(&cluster, node, env!("CARGO_BIN_EXE_tested-bulkhead"), TEAMS, flags));
-    for node in NODES {
-        eventually("the agent enforces", 60, || cluster.try_metric(node, "bulkhead_policies", &["state=\"enforced\""]));
-    }
-    if !flags.is_empty() {
-        // Named in the network configuration, and read by the runtime.
-        sleep(Duration::from_secs(2));
-    }
-    let outside = cluster.outside();
-    let (door, datagrams) = outside
-        .run(|| {
-            (TcpListener::bind((RECEIVER, TCP)).expect("a port"), UdpSocket::bind((RECEIVER, UDP)).expect("a port"))
-        })
-        .expect("the control plane's network");
-    let (over, arrived) = (AtomicBool::new(false), Mutex::new(BTreeMap::<IpAddr, Vec<Duration>>::new()));
-    let base = Instant::now();
-    let watched = scope(|scope| {
-        scope.spawn(|| receive(&datagrams, &arrived, &over));
-        let watching = Watching { cluster: &cluster, base, known: NODES.map(|node| pod_namespaces(&cluster, node)) };
-        let manifests: String = (0..PODS).map(pod).collect();
-        cluster.apply(&manifests);
-        let sent = watching.until_all_were_there(scope);
-        eventually("each pod's process has ended", 120, || {
-            let phases = cluster.kubectl("get pods -n starts -o jsonpath={.items[*].status.phase}");
-            (!phases.contains("Pending") && !phases.contains("Running")).then_some(())
-        });
-        sleep(WATCHED);
-        over.store(true, Ordering::Relaxed);
-        let arrived = arrived.lock().expect("the receiver");
-        sent.into_iter()
-            .map(|(ip, first)| judge(first, arrived.get(&ip).map_or(&[], Vec::as_slice)))
-            .collect::<Vec<_>>()
+    let _agents = start_agents(&cluster, flags);
+    let receiver = Receiver::bind(&cluster);
+    let (base, until) = (Instant::now(), Until::default());
+    let watched: Vec<Watched> = scope(|scope| {
+        let _end = until.dropped();
+        scope.spawn(|| receiver.receive(&until));
+        let sent = start_pods(&cluster, base, scope);
+        let arrived = receiver.arrived.lock().expect("the receiver");
+        let of = |ip: &IpAddr| arrived.get(ip).map_or(&[][..], Vec::as_slice);
+        sent.iter().map(|(ip, first)| judge(*first, of(ip))).collect()
     });
-    let seconds = base.elapsed().as_secs_f64();
-    let called = accepted(&door);
-    report(title, &watched, called, seconds);
+    let called = receiver.accepted();
+    report(title, &watched, called, base.elapsed().as_secs_f64());
     for node in NODES {
-        let histogram = cluster.try_metric(node, "bulkhead_attach_delay_seconds_bucket", &["le=\"0.05\""]);
-        println!("node{node}: {histogram:?} veths enforced within 50 ms of their first sight");
+        let within = cluster.try_metric(node, "bulkhead_attach_delay_seconds_bucket", &["le=\"0.05\""]);
+        println!("node{node}: {within:?} veths enforced within 50 ms of their first sight");
     }
     assert_eq!(watched.len(), PODS, "each pod was watched");
     called
+}
+
+/// Returns when they enforce, and, where they are told to, when their plugin is in the nodes' networks.
+fn start_agents(cluster: &Cluster, flags: &[&str]) -> [Agent; 2] {
+    let binary = env!("CARGO_BIN_EXE_tested-bulkhead");
+    let agents = NODES.map(|node| Agent::start_with(cluster, node, binary, TEAMS, flags));
+    for node in NODES {
+        eventually("the agent enforces", 60, || {
+            cluster.try_metric(node, "bulkhead_policies", &["state=\"enforced\""]).filter(|policies| *policies > 0)
+        });
+        if !flags.is_empty() {
+            eventually("the plugin is in the node's list", 60, || cluster.has_plugin(node).then_some(()));
+        }
+    }
+    agents
+}
+
+/// The address of each pod, and when its network first took a datagram; once all of them have ended.
+fn start_pods<'scope>(cluster: &Cluster, base: Instant, scope: &'scope Scope<'scope, '_>) -> Vec<(IpAddr, Duration)> {
+    let watching = Watching { cluster, base, known: NODES.map(|node| pod_namespaces(cluster, node)) };
+    cluster.apply(&(0..PODS).map(pod).collect::<String>());
+    let sent = watching.until_all_were_there(scope);
+    eventually("each pod's process has ended", 120, || {
+        let phases = cluster.kubectl("get pods -n starts -o jsonpath={.items[*].status.phase}");
+        (!phases.contains("Pending") && !phases.contains("Running")).then_some(())
+    });
+    sleep(WATCHED);
+    sent
 }
 
 fn judge(first: Duration, arrived: &[Duration]) -> Watched {
@@ -110,16 +124,9 @@ fn judge(first: Duration, arrived: &[Duration]) -> Watched {
     Watched { window: last.map_or(Duration::ZERO, |last| last.saturating_sub(first) + BEAT), escaped: arrived.len() }
 }
 
-/// The pods' own connections that came.
-fn accepted(door: &TcpListener) -> usize {
-    door.set_nonblocking(true).expect("a listener");
-    std::iter::from_fn(|| door.accept().ok()).count()
-}
-
 fn report(title: &str, watched: &[Watched], called: usize, seconds: f64) {
-    let mut windows: Vec<_> = watched.iter().map(|pod| pod.window).collect();
-    windows.sort();
-    let at = |part: f64| windows[((windows.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
+    let windows: Vec<_> = watched.iter().map(|pod| pod.window).collect();
+    let at = |part: f64| quantile(&windows, part);
     let escaped: usize = watched.iter().map(|pod| pod.escaped).sum();
     println!(
         "{title}: {} pods in {seconds:.0} s; window p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; {escaped} datagrams \
@@ -131,17 +138,34 @@ fn report(title: &str, watched: &[Watched], called: usize, seconds: f64) {
     );
 }
 
-fn receive(socket: &UdpSocket, arrived: &Mutex<BTreeMap<IpAddr, Vec<Duration>>>, over: &AtomicBool) {
-    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
-    let mut sent = [0; 8];
-    while !over.load(Ordering::Relaxed) {
-        match socket.recv_from(&mut sent) {
-            Ok((_, from)) => {
-                let sent = Duration::from_nanos(u64::from_be_bytes(sent));
-                arrived.lock().expect("the other threads").entry(from.ip()).or_default().push(sent);
+impl Receiver {
+    fn bind(cluster: &Cluster) -> Self {
+        let bind = || {
+            let door = TcpListener::bind((RECEIVER, TCP)).expect("a port");
+            (door, UdpSocket::bind((RECEIVER, UDP)).expect("a port"))
+        };
+        let (door, datagrams) = cluster.outside().run(bind).expect("the control plane's network");
+        Self { door, datagrams, arrived: Mutex::default() }
+    }
+
+    fn receive(&self, until: &Until) {
+        self.datagrams.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let mut sent = [0; 8];
+        while until.goes_on() {
+            match self.datagrams.recv_from(&mut sent) {
+                Ok((_, from)) => {
+                    let sent = Duration::from_nanos(u64::from_be_bytes(sent));
+                    self.arrived.lock().expect("the other threads").entry(from.ip()).or_default().push(sent);
+                }
+                Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
             }
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
         }
+    }
+
+    /// The pods' own connections that came.
+    fn accepted(&self) -> usize {
+        self.door.set_nonblocking(true).expect("a listener");
+        std::iter::from_fn(|| self.door.accept().ok()).count()
     }
 }
 
@@ -154,7 +178,7 @@ struct Watching<'a> {
 
 impl Watching<'_> {
     /// The address of each pod, and when its network first took a datagram.
-    fn until_all_were_there<'scope, 'env>(mut self, scope: &'scope Scope<'scope, 'env>) -> Vec<(IpAddr, Duration)> {
+    fn until_all_were_there<'scope>(mut self, scope: &'scope Scope<'scope, '_>) -> Vec<(IpAddr, Duration)> {
         let deadline = Instant::now() + Duration::from_secs(300);
         let mut senders = Vec::new();
         while senders.len() < PODS && Instant::now() < deadline {

@@ -6,7 +6,6 @@ mod run;
 mod tree;
 
 use std::fmt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 use run::Fate;
-use tests::copy::TreeCopy;
+use tests::copy::{TreeCopy, workspace};
 
 /// A mistake.
 #[derive(Debug, Deserialize)]
@@ -51,10 +50,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Every mistake that is known.
+fn all() -> Result<Vec<Mutant>> {
+    let text = std::fs::read_to_string(workspace().join("tests/mutants/mutants.yaml"))?;
+    Ok(serde_yaml_ng::from_str(&text)?)
+}
+
 /// How many survived. `words`: only mutants with one of them in their name.
 fn mutate(words: &[String]) -> Result<usize> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants/mutants.yaml"))?;
-    let all: Vec<Mutant> = serde_yaml_ng::from_str(&text)?;
+    let all = all()?;
     let is_asked = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
     let asked: Vec<&Mutant> = all.iter().filter(is_asked).collect();
     let tree = TreeCopy::new("mutants")?;
@@ -103,5 +107,19 @@ impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mutant { name, file, .. } = self.mutant;
         write!(f, "| {name} | {file} | {} |", self.caught.as_deref().unwrap_or("SURVIVED"))
+    }
+}
+
+#[cfg(test)]
+mod current {
+    use tests::copy::find;
+
+    use super::*;
+
+    #[test]
+    fn every_mistake_can_be_made_in_the_tree_as_it_is() {
+        for Mutant { name, file, find: text, .. } in all().unwrap() {
+            find(workspace(), &file, &text).unwrap_or_else(|error| panic!("\"{name}\": {error:#}"));
+        }
     }
 }

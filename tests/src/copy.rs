@@ -19,7 +19,7 @@ impl TreeCopy {
     /// # Errors
     /// A file cannot be read or written, or git is missing.
     pub fn new(name: &str) -> Result<Self> {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
+        let from = workspace();
         let copy = Self { root: from.join("target").join(name), target: from.join("target") };
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from);
@@ -42,16 +42,12 @@ impl TreeCopy {
         fs::write(&to, content).with_context(|| format!("cannot write {}", to.display()))
     }
 
-    /// A file of the copy, in which `text` stands once, and its content.
+    /// As [`find`], in the copy.
     ///
     /// # Errors
-    /// The text is not there, or more than once.
+    /// As there.
     pub fn find(&self, file: &str, text: &str) -> Result<(PathBuf, String)> {
-        let path = self.root.join(file);
-        let content = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
-        let times = content.matches(text).count();
-        ensure!(times == 1, "{file} has this {times} times, and should once:\n{text}");
-        Ok((path, content))
+        find(&self.root, file, text)
     }
 
     /// Cargo on the copy. It builds into the workspace's own target folder: what others wrote is compiled already, and
@@ -62,4 +58,23 @@ impl TreeCopy {
         cargo.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         cargo
     }
+}
+
+/// The tree that the tests belong to.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// A file of a tree, in which `text` stands once, and its content.
+///
+/// # Errors
+/// The text is not there, or more than once.
+pub fn find(root: &Path, file: &str, text: &str) -> Result<(PathBuf, String)> {
+    let path = root.join(file);
+    let content = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
+    let times = content.matches(text).count();
+    ensure!(times == 1, "{file} has this {times} times, and should once:\n{text}");
+    Ok((path, content))
 }

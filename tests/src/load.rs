@@ -3,11 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use agent::net::NetNs;
+
+use crate::until::Until;
 
 /// Between an answer and the next request: the flood and the restarts need the processors, too.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The counters of a flood and of connections, and whether they shall end.
 #[derive(Debug, Default)]
 pub struct Load {
-    over: AtomicBool,
+    until: Until,
     sent: AtomicU64,
     answered: AtomicU64,
     broken: AtomicU64,
@@ -34,15 +36,7 @@ pub struct Sum {
     pub broken: u64,
 }
 
-/// Ends a [`Load`] when it is dropped, so that its threads end however their test ends.
-#[derive(Debug)]
-struct End<'a>(&'a Load);
-
 impl Load {
-    fn goes_on(&self) -> bool {
-        !self.over.load(Ordering::Relaxed)
-    }
-
     /// Floods from `sockets` and talks over `pairs`, each with an answering end, for as long as `work` takes.
     pub fn during<T>(
         &self,
@@ -51,7 +45,7 @@ impl Load {
         work: impl FnOnce() -> T,
     ) -> T {
         thread::scope(|scope| {
-            let _end = End(self);
+            let _end = self.until.dropped();
             scope.spawn(|| self.flood(sockets));
             for (near, far) in pairs {
                 scope.spawn(|| self.talk(near));
@@ -73,7 +67,7 @@ impl Load {
     /// # Panics
     /// Where the kernel refuses one for another reason than a full queue.
     fn flood(&self, sockets: &[(UdpSocket, SocketAddr)]) {
-        while self.goes_on() {
+        while self.until.goes_on() {
             for (socket, to) in sockets {
                 match socket.send_to(b"denied", to) {
                     Ok(_) => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
@@ -89,7 +83,7 @@ impl Load {
     /// Never: the time that an answer may take is not zero.
     fn talk(&self, mut connection: TcpStream) {
         connection.set_read_timeout(Some(PATIENCE)).expect("a time");
-        while self.goes_on() {
+        while self.until.goes_on() {
             let answer = connection.write_all(b"ping").and_then(|()| connection.read_exact(&mut [0; 4]));
             let counter = if answer.is_ok() { &self.answered } else { &self.broken };
             counter.fetch_add(1, Ordering::Relaxed);
@@ -99,12 +93,6 @@ impl Load {
             }
             thread::sleep(PAUSE);
         }
-    }
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use agent::kernel::{MapCapacities, Maps};
@@ -11,6 +10,7 @@ use agent::node::{EndpointState, Enforcement, uninstall};
 use aya::programs::{SchedClassifier, TcAttachType};
 use common::abi::{DropReason, VERSION};
 use tests::found::FoundNode;
+use tests::until::Until;
 
 /// `x/server` admits `x/client` on port 80; `x/other` is somebody else.
 const WORLD: &str = "
@@ -209,32 +209,23 @@ fn under_load(node: &FoundNode, work: impl FnOnce(&mut dyn FnMut())) {
     let denied = node.socket("server", 9999);
     let flood = node.socket("client", 0);
     let mut connection = connect(node);
-    let over = AtomicBool::new(false);
+    let until = Until::default();
     let sent: u64 = thread::scope(|scope| {
         let sent = scope.spawn(|| {
             let mut sent = 0;
-            while !over.load(Ordering::Relaxed) {
+            while until.goes_on() {
                 sent += u64::from(flood.send_to(b"denied", "10.244.0.12:9999").is_ok());
             }
             sent
         });
-        let _end = End(&over);
+        let end = until.dropped();
         work(&mut || talk(&mut connection));
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         sent.join().unwrap()
     });
     denied.set_nonblocking(true).unwrap();
     assert!(denied.recv(&mut [0; 16]).is_err(), "one of {sent} has passed");
     println!("0 of {sent} denied datagrams have passed");
-}
-
-/// However this ends, the flood does, too.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

@@ -239,6 +239,15 @@ impl Cluster {
         eventually(daemon, 60, || pid().filter(|new| *new != old));
     }
 
+    /// Whether the chained plugin is in a node's network configuration.
+    ///
+    /// # Panics
+    /// Where the node is gone.
+    #[must_use]
+    pub fn has_plugin(&self, node: u32) -> bool {
+        self.try_run(Place::Node(node), "grep -r bulkhead-cni /etc/cni/net.d").status.success()
+    }
+
     /// The first process of a node, as this machine numbers it.
     fn first_process_of(&self, node: u32) -> u32 {
         let file = self.folder().join(format!("node{node}/pid"));

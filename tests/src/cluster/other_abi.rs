@@ -1,11 +1,10 @@
 //! Another version of `bulkhead`, whose programs and maps know nothing of this one's.
 
 use std::fs;
-use std::path::Path;
 
 use common::abi::VERSION;
 
-use crate::copy::TreeCopy;
+use crate::copy::{TreeCopy, workspace};
 
 /// Builds this tree with another number as the version of its layouts, and returns the path of the binary. `ours` is this
 /// version's.
@@ -19,7 +18,7 @@ pub fn other_abi(ours: &str) -> String {
     let (file, content) = copy.find("common/src/abi/mod.rs", &number).expect("the version");
     fs::write(file, content.replace(&number, &theirs)).expect("the version");
     // A node sees the work folder at the same path. Cargo puts what it builds in the place of ours.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("target/other-abi");
+    let folder = workspace().join("target/other-abi");
     let (kept, other) = (folder.join("ours"), folder.join("other"));
     fs::copy(ours, &kept).expect("our binary kept");
     let mut build = copy.cargo(&["build", "--locked", "--quiet", "--package", "tests", "--bin", "tested-bulkhead"]);
