@@ -21,7 +21,7 @@ const OBJECTS: &str = "
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: 'y'}}
 ---
-{apiVersion: v1, kind: Node, metadata: {name: n}, spec: {podCIDRs: [10.244.0.0/24]}}
+{apiVersion: v1, kind: Node, metadata: {name: 'n'}, spec: {podCIDRs: [10.244.0.0/24]}}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

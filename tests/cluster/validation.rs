@@ -159,7 +159,7 @@ fn we_refuse_what_a_real_api_server_refuses() {
     use Verdict::{Accepted, Refused};
     let cluster = Cluster::up(Proxy::Iptables);
     install_crd(&cluster);
-    let namespace = |name: &&str| format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+    let namespace = |name: &&str| format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: \"{name}\"}}}}");
     cluster.apply(&NAMESPACES.iter().map(namespace).collect::<Vec<_>>().join("\n---\n"));
     let wrong = unexpected("alike", &compare(&cluster, ALIKE), |ours, theirs| ours == theirs)
         + unexpected("stricter", &compare(&cluster, STRICTER), |ours, theirs| (ours, theirs) == (Refused, Accepted))

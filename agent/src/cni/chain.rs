@@ -23,11 +23,12 @@ pub struct Folders {
 }
 
 /// Names the plugin last in the list that the runtime uses, which is the first file by name, once this program is among
-/// the plugins. Returns that file where it has been changed.
+/// the plugins. `is_put`: an earlier call has put it there, so that what is there is no other version. Returns the file of
+/// the list where it has been changed.
 ///
 /// # Errors
 /// There is no list, it cannot be read, or a folder cannot be written.
-pub fn chain(folders: &Folders) -> Result<Option<PathBuf>> {
+pub fn chain(folders: &Folders, is_put: bool) -> Result<Option<PathBuf>> {
     let Some(path) = networks(&folders.configuration)?.into_iter().next() else {
         bail!("{} holds no network configuration yet: install a CNI", folders.configuration.display());
     };
@@ -36,7 +37,7 @@ pub fn chain(folders: &Folders) -> Result<Option<PathBuf>> {
         bail!("{} holds a plugin and no list of them: write it as a .conflist with `plugins`", path.display());
     };
     // A runtime that meets the name must find the program.
-    if !folders.plugins.join(PLUGIN).exists() {
+    if !is_put || !folders.plugins.join(PLUGIN).exists() {
         put_program(folders)?;
     }
     if plugins.iter().any(is_ours) {
@@ -97,7 +98,7 @@ fn write(path: &Path, network: &Value) -> Result<()> {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn put_program(folders: &Folders) -> Result<()> {
+fn put_program(folders: &Folders) -> Result<()> {
     let own = std::env::current_exe().context("cannot find this program's file")?;
     let program = folders.plugins.join(PLUGIN);
     let new = program.with_extension("new");
@@ -143,23 +144,38 @@ mod tests {
     #[test]
     fn the_plugin_is_last_in_the_list_that_counts_and_nowhere_else() {
         let node = node(&[("10-pods.conflist", LIST), ("99-other.conflist", LIST), ("00-notes.txt", "no network")]);
-        assert_eq!(chain(&node.folders).unwrap(), Some(node.folders.configuration.join("10-pods.conflist")));
+        let chained = chain(&node.folders, false).unwrap();
+        assert_eq!(chained, Some(node.folders.configuration.join("10-pods.conflist")));
         assert_eq!(node.types("10-pods.conflist"), ["ptp", "portmap", PLUGIN]);
         assert_eq!(node.types("99-other.conflist"), ["ptp", "portmap"]);
         let program = node.folders.plugins.join(PLUGIN);
         assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
-        assert_eq!(chain(&node.folders).unwrap(), None, "it is there already");
+        assert_eq!(chain(&node.folders, true).unwrap(), None, "it is there already");
 
         // A CNI that writes its file again leaves us out.
         fs::write(node.folders.configuration.join("10-pods.conflist"), LIST).unwrap();
-        assert!(chain(&node.folders).unwrap().is_some());
+        assert!(chain(&node.folders, true).unwrap().is_some());
         assert_eq!(node.types("10-pods.conflist"), ["ptp", "portmap", PLUGIN]);
+    }
+
+    #[test]
+    fn the_program_is_put_where_another_version_is_and_where_it_has_gone() {
+        let node = node(&[("10-pods.conflist", LIST)]);
+        let program = node.folders.plugins.join(PLUGIN);
+        let own = fs::metadata(std::env::current_exe().unwrap()).unwrap().len();
+        let size = || fs::metadata(&program).unwrap().len();
+        fs::write(&program, "another version").unwrap();
+        chain(&node.folders, false).unwrap();
+        assert_eq!(size(), own);
+        fs::remove_file(&program).unwrap();
+        chain(&node.folders, true).unwrap();
+        assert_eq!(size(), own);
     }
 
     #[test]
     fn taken_out_it_leaves_what_was_there() {
         let node = node(&[("10-pods.conflist", LIST)]);
-        chain(&node.folders).unwrap();
+        chain(&node.folders, false).unwrap();
         unchain(&node.folders).unwrap();
         let now = read(&node.folders.configuration.join("10-pods.conflist")).unwrap();
         assert_eq!(now, serde_json::from_str::<Value>(LIST).unwrap());
@@ -179,7 +195,7 @@ mod tests {
             (&[], "no network configuration yet"),
         ] {
             let node = node(files);
-            let refused = format!("{:#}", chain(&node.folders).unwrap_err());
+            let refused = format!("{:#}", chain(&node.folders, false).unwrap_err());
             assert!(refused.contains(what), "{refused}");
             for (name, text) in files {
                 assert_eq!(fs::read_to_string(node.folders.configuration.join(name)).unwrap(), *text);

@@ -7,7 +7,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
-use super::chain::{Folders, chain, put_program};
+use super::chain::{Folders, chain};
 use crate::node::Status;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -17,18 +17,11 @@ pub async fn keep(folders: Folders, mut status: Receiver<Arc<Status>>) {
     if status.wait_for(|status| status.enforced.is_some()).await.is_err() {
         return;
     }
-    let (mut failure, mut put) = (String::new(), false);
+    let (mut failure, mut is_put) = (String::new(), false);
     loop {
         let of_task = folders.clone();
-        let work = move || {
-            // Another version of it may be there.
-            if !put {
-                put_program(&of_task)?;
-            }
-            chain(&of_task)
-        };
-        let chained = spawn_blocking(work).await.unwrap_or_else(|dead| Err(dead.into()));
-        put |= chained.is_ok();
+        let chained = spawn_blocking(move || chain(&of_task, is_put)).await.unwrap_or_else(|dead| Err(dead.into()));
+        is_put |= chained.is_ok();
         match chained {
             Ok(Some(path)) => {
                 info!("{} names {} now: pods start when they are enforced", path.display(), super::PLUGIN);

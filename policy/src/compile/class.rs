@@ -4,12 +4,13 @@
 //! then tells the numbers behind these names apart too. The class of a node's address tells which selectors of
 //! nodes match it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::Input;
+use super::hash::HashMap;
 use super::identity::{Identities, NamedPorts};
 use super::mentions::{Mentions, PortNames};
 use crate::model::{Block, Selector};
@@ -45,6 +46,8 @@ pub(super) struct Home {
 /// A prefix inside which, but for longer prefixes, all addresses have one class.
 struct Boundary {
     net: IpNet,
+    /// The first address of `net`: looking one up compares nothing else.
+    first: IpAddr,
     parent: Option<usize>,
     class: usize,
 }
@@ -54,8 +57,8 @@ impl<'a> Classes<'a> {
     /// The classes name more blocks than `most`, each as often as it is in one: so many, and counting.
     pub(super) fn new(blocks: &BTreeSet<&'a Block>, most: usize) -> Result<Self, usize> {
         let blocks: Vec<&Block> = blocks.iter().copied().collect();
-        let mut entering: HashMap<IpNet, Vec<usize>> = HashMap::new();
-        let mut leaving: HashMap<IpNet, Vec<usize>> = HashMap::new();
+        let mut entering: HashMap<IpNet, Vec<usize>> = HashMap::default();
+        let mut leaving: HashMap<IpNet, Vec<usize>> = HashMap::default();
         for (index, block) in blocks.iter().enumerate() {
             // An `except` that holds the whole block leaves nothing of it.
             if block.except.iter().any(|except| except.contains(&block.cidr)) {
@@ -68,7 +71,7 @@ impl<'a> Classes<'a> {
         }
         let nets: BTreeSet<IpNet> = entering.keys().chain(leaving.keys()).copied().collect();
         let mut classes = Self { blocks, list: vec![Class::default()], boundaries: Vec::with_capacity(nets.len()) };
-        let mut interned = HashMap::from([(Vec::new(), 0)]);
+        let mut interned = HashMap::from_iter([(Vec::new(), 0)]);
         let mut above: Vec<usize> = Vec::new();
         let mut named = 0;
         for net in nets {
@@ -92,7 +95,7 @@ impl<'a> Classes<'a> {
                 classes.list.len() - 1
             });
             above.push(classes.boundaries.len());
-            classes.boundaries.push(Boundary { net, parent, class });
+            classes.boundaries.push(Boundary { net, first: net.network(), parent, class });
         }
         Ok(classes)
     }
@@ -101,7 +104,7 @@ impl<'a> Classes<'a> {
     pub(super) fn homes(&mut self, identities: &Identities<'a>, mentions: &Mentions<'a>) -> Vec<Home> {
         let told_apart: Vec<NamedPorts<'a>> =
             identities.port_sets.iter().map(|ports| restrict(ports, &mentions.block_port_names)).collect();
-        let mut interned: HashMap<(usize, &NamedPorts<'a>), usize> = HashMap::new();
+        let mut interned: HashMap<(usize, &NamedPorts<'a>), usize> = HashMap::default();
         let mut homes = Vec::with_capacity(identities.pods.len());
         for (pod, known) in identities.pods.iter().enumerate() {
             let ports = &told_apart[identities.list[known.identity].ports];
@@ -124,8 +127,8 @@ impl<'a> Classes<'a> {
 
     /// Those addresses of nodes whose class tells more than which blocks hold them.
     pub(super) fn nodes(&mut self, input: &Input<'_>, mentions: &Mentions<'a>) -> HashMap<IpAddr, usize> {
-        let mut interned: HashMap<(usize, Vec<&'a Selector>), usize> = HashMap::new();
-        let mut classes = HashMap::new();
+        let mut interned: HashMap<(usize, Vec<&'a Selector>), usize> = HashMap::default();
+        let mut classes = HashMap::default();
         for node in input.world.nodes.values() {
             let matching: Vec<&Selector> =
                 mentions.nodes.iter().copied().filter(|selector| selector.matches(&node.labels)).collect();
@@ -148,7 +151,7 @@ impl<'a> Classes<'a> {
 
     /// The class of an address that is no pod's and not in [`Classes::nodes`].
     pub(super) fn of(&self, address: IpAddr) -> usize {
-        let behind = self.boundaries.partition_point(|boundary| boundary.net.network() <= address);
+        let behind = self.boundaries.partition_point(|boundary| boundary.first <= address);
         let mut at = behind.checked_sub(1);
         while let Some(index) = at {
             if self.boundaries[index].net.contains(&address) {

@@ -5,8 +5,7 @@
 //! In doubt a pod is not closed, and its own node judges: which rules match is looked at by namespace, not by pod, and
 //! not by port. Nor is one closed that lets nothing in from a node's address: its own node needs no help.
 
-use std::collections::{BTreeSet, HashMap};
-
+use super::hash::HashMap;
 use super::identity::{Identities, Known};
 use super::label_index::LabelIndex;
 use super::meter::Meter;
@@ -72,16 +71,16 @@ pub(super) fn closed(world: &World, identities: &Identities<'_>, meter: &mut Met
 
 fn is_closed(known: &Known<'_>, policies: &[Door<'_>], admin: &[Door<'_>], baseline: &[Door<'_>]) -> bool {
     let Some(tenant) = known.membership.tenant else { return false };
-    let selecting = |door: &&Door<'_>| door.pods.matches(&known.pod.labels);
-    let opens = |doors: &[Door<'_>]| doors.iter().filter(selecting).any(|door| door.admits.another_than(tenant));
-    let is_isolated = policies.iter().any(|door| selecting(&door));
-    let is_wide = policies.iter().filter(selecting).any(|door| door.is_wide);
+    let selects = |door: &Door<'_>| door.pods.matches(&known.pod.labels);
+    let opens = |doors: &[Door<'_>]| doors.iter().any(|door| door.admits.another_than(tenant) && selects(door));
+    let is_isolated = policies.iter().any(selects);
+    let is_wide = || policies.iter().any(|door| door.is_wide && selects(door));
     let opened = match known.membership.mode {
         Isolation::Off | Isolation::Audit => return false,
         Isolation::Strict => opens(admin),
         Isolation::Baseline => opens(admin) || opens(policies) || !is_isolated && opens(baseline),
     };
-    !opened && (is_wide || !is_isolated)
+    !opened && (!is_isolated || is_wide())
 }
 
 /// Finds the doors of a world, each selector of namespaces evaluated once.
@@ -97,11 +96,11 @@ struct Doors<'a> {
 
 impl<'a> Doors<'a> {
     fn of(world: &'a World, identities: &Identities<'_>) -> Self {
-        let mut policies: HashMap<&str, Vec<_>> = HashMap::new();
+        let mut policies: HashMap<&str, Vec<_>> = HashMap::default();
         for policy in world.network_policies.values().filter(|policy| policy.ingress.is_some()) {
             policies.entry(&policy.namespace).or_default().push(policy);
         }
-        let mut invalid: HashMap<&str, Vec<_>> = HashMap::new();
+        let mut invalid: HashMap<&str, Vec<_>> = HashMap::default();
         for policy in world.invalid_policies.values().filter(|policy| policy.isolates_ingress) {
             invalid.entry(&policy.namespace).or_default().push(policy);
         }
@@ -120,7 +119,7 @@ impl<'a> Doors<'a> {
             invalid,
             namespaces: LabelIndex::new(world.namespaces.values().map(|namespace| &namespace.labels).collect()),
             tenants: tenants.collect(),
-            admitted: HashMap::new(),
+            admitted: HashMap::default(),
         }
     }
 
@@ -166,9 +165,8 @@ impl<'a> Doors<'a> {
     }
 
     fn admits(&mut self, selectors: impl Iterator<Item = &'a Selector>) -> Admits {
-        let distinct: BTreeSet<&Selector> = selectors.collect();
-        distinct.into_iter().fold(Admits::Nobody, |admits, selector| {
-            let Self { namespaces, tenants, admitted, .. } = self;
+        let Self { namespaces, tenants, admitted, .. } = self;
+        selectors.fold(Admits::Nobody, |admits, selector| {
             let matched = || namespaces.matched(selector).0.into_iter().map(|index| tenants[index]);
             admits.and(*admitted.entry(selector).or_insert_with(|| matched().fold(Admits::Nobody, Admits::and)))
         })

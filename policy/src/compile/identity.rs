@@ -1,7 +1,6 @@
 //! Identities: what a pod is to the selectors and port names that the live sets mention, and nothing more.
 
-use std::collections::{HashMap, HashSet};
-
+use super::hash::{HashMap, HashSet};
 use super::mentions::Mentions;
 use super::set::named_numbers;
 use crate::model::tenants::{Membership, NamespaceTenancy, Tenancy, Tenant};
@@ -55,9 +54,9 @@ impl<'a> Identities<'a> {
             list: Vec::new(),
             label_sets: Vec::new(),
             port_sets: Vec::new(),
-            namespace_labels: HashMap::new(),
+            namespace_labels: HashMap::default(),
         };
-        let mut found = Found { identities, mentions, labels: HashMap::new(), ports: HashMap::new() };
+        let mut found = Found { identities, mentions, labels: HashMap::default(), ports: HashMap::default() };
         let pods: Vec<&Pod> = world.pods.values().filter(|pod| !pod.host_network).collect();
         // Pods of one namespace are neighbours.
         for own in pods.chunk_by(|a, b| a.namespace == b.namespace) {
@@ -113,12 +112,14 @@ impl<'a> Found<'a, '_> {
         let own_keys = mentions.own_pod_keys.get(name);
         let is_asked = |key: &str| mentions.pod_keys.contains(key) || own_keys.is_some_and(|keys| keys.contains(key));
         let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
-        self.identities.namespace_labels.insert(name, labels);
-        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::new();
-        let mut ports = None;
+        self.identities.namespace_labels.insert(name, labels.collect());
+        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::default();
+        let (mut asked, mut ports) = (Projection::new(), None);
         for pod in pods {
             let membership = owner.membership(pod);
-            let labels = self.label_set(project(&pod.labels, is_asked));
+            asked.clear();
+            asked.extend(project(&pod.labels, is_asked));
+            let labels = self.label_set(&asked);
             let of_pod = self.port_set(ports_of(pod, mentions), ports);
             ports = Some(of_pod);
             let list = &mut self.identities.list;
@@ -131,13 +132,15 @@ impl<'a> Found<'a, '_> {
         }
     }
 
-    fn label_set(&mut self, asked: Projection<'a>) -> usize {
+    fn label_set(&mut self, asked: &[(&'a str, &'a str)]) -> usize {
+        if let Some(known) = self.labels.get(asked) {
+            return *known;
+        }
         let sets = &mut self.identities.label_sets;
-        *self.labels.entry(asked).or_insert_with_key(|projection| {
-            let labels = projection.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            sets.push((projection.clone(), labels));
-            sets.len() - 1
-        })
+        let labels = asked.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.labels.insert(asked.to_vec(), sets.len());
+        sets.push((asked.to_vec(), labels));
+        sets.len() - 1
     }
 
     /// Mostly it is `last`, that of the pod before.
@@ -164,9 +167,8 @@ pub(super) struct Content<'a> {
     ports: &'a [(Protocol, &'a str, Vec<u16>)],
 }
 
-fn project<'a>(labels: &'a Labels, is_asked: impl Fn(&str) -> bool) -> Projection<'a> {
-    let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    labels.filter(|(key, _)| is_asked(key)).collect()
+fn project(labels: &Labels, is_asked: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| is_asked(key))
 }
 
 fn ports_of<'a>(pod: &'a Pod, mentions: &Mentions<'_>) -> NamedPorts<'a> {

@@ -1,8 +1,7 @@
 //! Which of many sets of labels a selector matches, without asking each of them: a selector is held only against
 //! those that have the rarest label it asks for. A tenant's many selectors cost what they match.
 
-use std::collections::HashMap;
-
+use super::hash::HashMap;
 use crate::model::{Labels, Operator, Requirement, Selector};
 
 /// Sets of labels, by their indices.
@@ -14,7 +13,7 @@ pub(super) struct LabelIndex<'a> {
 
 impl<'a> LabelIndex<'a> {
     pub(super) fn new(sets: Vec<&'a Labels>) -> Self {
-        let mut with: HashMap<&str, HashMap<&str, Vec<usize>>> = HashMap::new();
+        let mut with: HashMap<&str, HashMap<&str, Vec<usize>>> = HashMap::default();
         for (index, labels) in sets.iter().enumerate() {
             for (key, value) in *labels {
                 with.entry(key).or_default().entry(value).or_default().push(index);

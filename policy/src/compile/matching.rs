@@ -1,10 +1,10 @@
 //! Which identities and classes each rule of a set matches, with every selector evaluated once for each
 //! distinct set of labels.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::class::Classes;
+use super::hash::HashMap;
 use super::identity::Identities;
 use super::label_index::LabelIndex;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
@@ -47,7 +47,7 @@ impl<'a> Matching<'a> {
             start += own.len();
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
-        let mut of_nodes: HashMap<&Selector, Vec<usize>> = HashMap::new();
+        let mut of_nodes: HashMap<&Selector, Vec<usize>> = HashMap::default();
         for (class, content) in classes.list.iter().enumerate() {
             content.blocks.iter().for_each(|&block| of_block[block].push(class));
             content.nodes.iter().for_each(|&selector| of_nodes.entry(selector).or_default().push(class));
@@ -62,8 +62,8 @@ impl<'a> Matching<'a> {
             of_block,
             block_index: classes.blocks.iter().enumerate().map(|(index, block)| (*block, index)).collect(),
             of_nodes,
-            pods: HashMap::new(),
-            peers: HashMap::new(),
+            pods: HashMap::default(),
+            peers: HashMap::default(),
             work: 0,
         }
     }

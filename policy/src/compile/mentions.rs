@@ -1,7 +1,8 @@
 //! What the live sets mention: all that identities and CIDR classes have to tell apart.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::hash::HashMap;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
 use crate::model::{Block, Port, Protocol, Selector};
 

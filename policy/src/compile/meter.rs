@@ -1,10 +1,11 @@
 //! Counts what the NetworkPolicies of each namespace take, and stops a compile whose budget does not suffice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::CompileError;
 use super::budget::{Budget, Excess, Resource};
 use super::class::Classes;
+use super::hash::HashMap;
 use super::ids::Digest;
 use super::mentions::Mentions;
 use super::set::PolicySet;

@@ -6,6 +6,7 @@ mod closed;
 mod cluster;
 mod endpoints;
 mod error;
+mod hash;
 mod hold;
 mod identity;
 mod ids;

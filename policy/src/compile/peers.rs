@@ -1,12 +1,13 @@
 //! Addresses to peers: pods, nodes, and the ranges that hold everything else.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use common::abi::{Address, Peer, PeerKind, TenantId};
 use ipnet::IpNet;
 
 use super::class::{Classes, Home};
+use super::hash::{HashMap, HashSet};
 use super::identity::Identities;
 use super::{Input, services};
 use crate::model::PodKey;
@@ -50,7 +51,7 @@ impl Peers<'_> {
 
     /// An address that two pods claim is neither's, unless a veth of this node is bound to one of them.
     fn add_pods(&self, peers: &mut Vec<(Address, Peer)>) {
-        let mut bound: HashMap<IpAddr, Vec<&PodKey>> = HashMap::new();
+        let mut bound: HashMap<IpAddr, Vec<&PodKey>> = HashMap::default();
         for binding in &self.input.node.endpoints {
             let Some(pod) = &binding.pod else { continue };
             binding.addresses.iter().for_each(|ip| bound.entry(*ip).or_default().push(pod));

@@ -3,12 +3,13 @@
 //! Every endpoint that is listed counts, ready or not: whoever picks one does so at another moment. One that is not
 //! ready and whose pod nobody knows is on its way out; where nothing else is listed, it counts too.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use common::abi::{Address, Backends, Peer, PeerKind, PortKey, ServiceKey};
 use ipnet::IpNet;
 
+use super::hash::HashMap;
 use super::numbering::Numbering;
 use super::{CompileError, Input, Tables};
 use crate::model::{EndpointSlice, ObjectRef, Pod, Protocol, Service, ServiceEnd, ServicePort};
@@ -32,7 +33,7 @@ pub(super) fn fill(
     let mut calls = Calls { input, called: BTreeMap::new() };
     calls.add_services();
     calls.add_host_ports();
-    let mut known: HashMap<Backends, u32> = HashMap::new();
+    let mut known: HashMap<Backends, u32> = HashMap::default();
     let mut names = Names::new();
     for (key, called) in calls.called {
         let backends = backends(tables, &called.ends);
@@ -60,7 +61,7 @@ struct Calls<'a> {
 impl Calls<'_> {
     fn add_services(&mut self) {
         let world = self.input.world;
-        let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
+        let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::default();
         for slice in world.endpoint_slices.values() {
             slices.entry((&slice.namespace, &slice.service)).or_default().push(slice);
         }

@@ -1,9 +1,8 @@
 //! The programs of one set: which rules speak of a peer, and what was compiled of them already.
 
-use std::collections::HashMap;
-
 use common::abi::{PortKey, ProgramRef};
 
+use super::hash::HashMap;
 use super::identity::NamedPorts;
 use super::meter::Payer;
 use super::program::{Line, Span};
@@ -56,7 +55,7 @@ impl<'a> Programs<'a> {
             fixed: fixed.collect(),
             names_ports: set.rules.iter().any(has_name),
             any: (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             last: None,
             paid: Paid::default(),
             speaking: Vec::new(),
@@ -70,13 +69,20 @@ impl<'a> Programs<'a> {
             return Some(last.program);
         }
         let program = *self.known.get(&named)?.get(matched)?;
-        self.last = Some(Last { named, matched: matched.to_vec(), program });
+        self.use_last(matched, named, program);
         Some(program)
     }
 
     pub(super) fn remember(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>, program: ProgramRef) {
         self.known.entry(named).or_default().insert(matched.to_vec(), program);
-        self.last = Some(Last { named, matched: matched.to_vec(), program });
+        self.use_last(matched, named, program);
+    }
+
+    fn use_last(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>, program: ProgramRef) {
+        let mut memory = self.last.take().map_or_else(Vec::new, |last| last.matched);
+        memory.clear();
+        memory.extend_from_slice(matched);
+        self.last = Some(Last { named, matched: memory, program });
     }
 
     /// True where a rule says anything about a peer with these names for its ports.

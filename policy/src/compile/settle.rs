@@ -1,9 +1,10 @@
 //! Who goes without rules where not all of them fit.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use super::budget::Resource;
+use super::hash::{HashMap, HashSet};
 use super::identity::Identities;
 use super::meter::{Cost, Meter, Over, Payer, Stop};
 use super::subjects::Sets;
@@ -66,7 +67,7 @@ impl<'a> Meter<'a> {
     /// By owner: identities that are told apart by labels that nobody else asks for. Whoever selects all pods pays a rule
     /// for each.
     fn told_apart(&self, identities: &Identities<'_>, live: &Sets, current: &Sets) -> HashMap<usize, usize> {
-        let mut asking: HashMap<&str, BTreeSet<Option<usize>>> = HashMap::new();
+        let mut asking: HashMap<&str, BTreeSet<Option<usize>>> = HashMap::default();
         for (content, set) in live {
             let owner = match self.payer(content, set, current) {
                 Payer::Namespace(name) => self.owners.get(name).copied(),
@@ -76,7 +77,7 @@ impl<'a> Meter<'a> {
                 asking.entry(key).or_default().insert(owner);
             }
         }
-        let mut alone: HashMap<usize, HashSet<&str>> = HashMap::new();
+        let mut alone: HashMap<usize, HashSet<&str>> = HashMap::default();
         for (key, owners) in asking {
             if let (1, Some(Some(owner))) = (owners.len(), owners.first()) {
                 alone.entry(*owner).or_default().insert(key);
@@ -87,7 +88,7 @@ impl<'a> Meter<'a> {
 
     /// The namespaces of the owner that takes most first: a row for each set and identity that it tells apart, too.
     fn by_owner(&self, told_apart: &HashMap<usize, usize>, sets: usize) -> Vec<&'a str> {
-        let mut of_owner: HashMap<Option<usize>, usize> = HashMap::new();
+        let mut of_owner: HashMap<Option<usize>, usize> = HashMap::default();
         of_owner.extend(told_apart.iter().map(|(&owner, &identities)| (Some(owner), identities * sets)));
         for (name, cost) in &self.costs {
             *of_owner.entry(self.owners.get(name).copied()).or_default() += cost.weight + cost.ports;

@@ -1,10 +1,11 @@
 //! The local endpoints: which pod is behind each, and which sets judge it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::abi::Direction;
 
+use super::hash::HashMap;
 use super::ids::{Digest, digest};
 use super::meter::{Meter, Payer, Stop};
 use super::set::{PolicySet, Selecting, isolating, named_numbers, rules_of};
@@ -42,7 +43,7 @@ pub(super) fn subjects<'a>(
     meter: &mut Meter<'_>,
 ) -> Result<(Vec<Subject<'a>>, Sets), Stop> {
     let policies = Policies::of(input.world);
-    let mut found = Found { sets: Sets::new(), selected: HashMap::new(), meter };
+    let mut found = Found { sets: Sets::new(), selected: HashMap::default(), meter };
     let mut subjects = Vec::with_capacity(input.node.endpoints.len());
     for binding in &input.node.endpoints {
         let pod = binding.pod.as_ref().and_then(|key| input.world.pods.get(key)).filter(|pod| !pod.host_network);
@@ -74,11 +75,11 @@ struct Policies<'a> {
 
 impl<'a> Policies<'a> {
     fn of(world: &'a World) -> Self {
-        let mut by_namespace: HashMap<&str, Vec<&NetworkPolicy>> = HashMap::new();
+        let mut by_namespace: HashMap<&str, Vec<&NetworkPolicy>> = HashMap::default();
         for policy in world.network_policies.values() {
             by_namespace.entry(&policy.namespace).or_default().push(policy);
         }
-        let mut invalid: HashMap<&str, Vec<&InvalidPolicy>> = HashMap::new();
+        let mut invalid: HashMap<&str, Vec<&InvalidPolicy>> = HashMap::default();
         for policy in world.invalid_policies.values() {
             invalid.entry(&policy.namespace).or_default().push(policy);
         }

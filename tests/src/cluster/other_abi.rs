@@ -22,6 +22,7 @@ pub fn other_abi(ours: &str) -> String {
     let (kept, other) = (folder.join("ours"), folder.join("other"));
     fs::copy(ours, &kept).expect("our binary kept");
     let mut build = copy.cargo(&["build", "--locked", "--quiet", "--package", "tests", "--bin", "tested-bulkhead"]);
+    build.args((!cfg!(debug_assertions)).then_some("--release"));
     let built = build.status().expect("cargo").success();
     let moved = fs::rename(ours, &other).and_then(|()| fs::rename(&kept, ours));
     assert!(built, "another version does not build");

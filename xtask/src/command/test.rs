@@ -18,6 +18,6 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() {
         return here;
     }
-    let there = cluster::test(&["smoke".to_owned()]).context("on a cluster");
+    let there = cluster::test(&["smoke".to_owned()], false).context("on a cluster");
     here.and(there)
 }

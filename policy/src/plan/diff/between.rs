@@ -1,6 +1,7 @@
 //! Old rules meet new words while addresses change. Where they would let somebody in whom neither world lets in, because
 //! one change is about both (a namespace's labels: its pods are subjects, and peers of others), the endpoint takes
-//! nothing new for so long.
+//! nothing new for so long. Services are not asked about: one is let through only where all behind it are, so that what
+//! is sent to it meanwhile arrives at a pod that one of the worlds lets be reached.
 
 use std::collections::HashMap;
 

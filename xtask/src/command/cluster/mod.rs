@@ -22,7 +22,9 @@ pub const USAGE: &str = "cargo xtask cluster COMMAND
   status                   every cluster of this machine
   down [--name NAME]       end a cluster, also one that crashed
   build                    only install and build what a cluster needs
-  test [NAME…]             run the tests on clusters of their own; NAME is a file of tests/cluster
+  test [--release] [NAME…]
+                           run the tests on clusters of their own; NAME is a file of tests/cluster
+                           --release: optimised, for those that measure (changes, scale, starts)
                            BULKHEAD_CLUSTER=NAME uses one that is up";
 
 /// The programs that the scripts call, and Debian's packages that have them.
@@ -57,7 +59,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         "status" => script("status", &options),
         "down" => script("down", &options),
         "build" => build(&options),
-        "test" => test(&options.rest),
+        "test" => test(&options.rest, options.release),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -84,7 +86,7 @@ fn build(options: &Options) -> Result<()> {
 }
 
 /// The files of tests/cluster that are named, or all. One that fails does not hide another.
-pub fn test(names: &[String]) -> Result<()> {
+pub fn test(names: &[String], release: bool) -> Result<()> {
     let mut tests = files()?;
     if let Some(unknown) = names.iter().find(|name| !tests.contains(name)) {
         bail!("there is no tests/cluster/{unknown}.rs; there are: {}", tests.join(" "));
@@ -96,6 +98,7 @@ pub fn test(names: &[String]) -> Result<()> {
         image::run(&[])?;
     }
     let mut cargo = step::cargo(&["test", "--locked", "--package", "tests", "--no-fail-fast"]);
+    cargo.args(release.then_some("--release"));
     for name in tests {
         cargo.args(["--test", &format!("cluster_{name}")]);
     }

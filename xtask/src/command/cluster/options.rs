@@ -12,6 +12,8 @@ pub struct Options {
     /// Variables for the scripts.
     pub variables: Vec<(&'static str, String)>,
     pub capsule: bool,
+    /// Of `test`: optimised, as what is shipped.
+    pub release: bool,
     /// What is no option: for `exec`, where and what; for `test`, which tests.
     pub rest: Vec<String>,
 }
@@ -30,6 +32,8 @@ impl Options {
                 options.variables.push((variable, value.clone()));
             } else if word == "--capsule" {
                 options.capsule = true;
+            } else if word == "--release" {
+                options.release = true;
             } else if word.starts_with('-') {
                 bail!("there is no option {word}");
             } else {
