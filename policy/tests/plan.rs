@@ -3,11 +3,12 @@
 
 mod world;
 
-use common::abi::{Endpoint, PortRow, Ranked};
+use common::abi::{Direction, Endpoint, PortRow, Ranked};
+use common::decide::{Question, Verdict, judge};
 use policy::compile::{Kind, compile};
-use policy::model::NetworkPolicy;
-use policy::plan::{Capacities, Observed, Op, PlanError, diff};
-use world::{ROOM, Scene, own_pods, policy, rule, tcp};
+use policy::model::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, NetworkPolicy, Pods, PolicyTier};
+use policy::plan::{Capacities, Observed, Op, Plan, PlanError, diff};
+use world::{ROOM, Scene, block, ip, own_pods, policy, rule, selector, tcp, to_tcp};
 
 fn scene() -> Scene {
     let mut scene = Scene::default();
@@ -104,13 +105,48 @@ fn a_pod_becomes_known_one_word_at_a_time() {
     let plan = diff(&observed, &known.desired, &ROOM).unwrap();
     for op in &plan.ops {
         let before = observed.tables.endpoints[&1];
-        policy::plan::Plan { ops: vec![op.clone()] }.apply_to(&mut observed);
+        Plan { ops: vec![op.clone()] }.apply_to(&mut observed);
         let after = observed.tables.endpoints[&1];
         assert!(before.profile == after.profile || before.flags == after.flags, "{op}");
         let restricted = observed.tables.profile_of(1).unwrap().rules[1].set != 0;
         assert!(restricted || after.is(Endpoint::PENDING), "{op}");
     }
     assert!(!observed.tables.endpoints[&1].is(Endpoint::PENDING));
+}
+
+#[test]
+fn a_restarted_agent_holds_a_pod_from_its_node_while_the_node_s_word_changes() {
+    let mut scene = scene();
+    let to_nodes =
+        ClusterRule { action: Action::Deny, peers: vec![ClusterPeer::Nodes(selector(""))], ports: Vec::new() };
+    let nobody_calls_nodes = ClusterNetworkPolicy {
+        name: "c".to_owned(),
+        tier: PolicyTier::Admin,
+        priority: 0,
+        subject: Pods { namespaces: selector(""), pods: selector("") },
+        ingress: Vec::new(),
+        egress: vec![to_nodes],
+    };
+    scene.world.cluster_network_policies.insert("c".to_owned(), nobody_calls_nodes);
+    let mut observed = in_force(&scene);
+    // Another set, and a block that holds the node's address: another class.
+    scene.policy(NetworkPolicy {
+        ingress: Some(vec![rule(&[block("0.0.0.0/0", &[])], &[])]),
+        egress: Some(vec![rule(&[], &[])]),
+        ..policy("x", "open")
+    });
+    let after = compile(&scene.input(), &observed.ids, None).unwrap();
+    let mut was_held = false;
+    for op in diff(&observed, &after.desired, &ROOM).unwrap().ops {
+        Plan { ops: vec![op.clone()] }.apply_to(&mut observed);
+        let (tables, endpoint) = (&observed.tables, observed.tables.endpoints[&1]);
+        let node = tables.peer_of(ip("192.0.2.1"));
+        let question = Question { direction: Direction::Egress, peer: node, port: to_tcp(53) };
+        let denied = matches!(judge(tables, tables.profile_of(1).unwrap(), question).verdict, Verdict::Drop(_));
+        assert!(denied || endpoint.is(Endpoint::HELD), "{op}");
+        was_held |= endpoint.is(Endpoint::HELD);
+    }
+    assert!(was_held && observed.tables.endpoints[&1].flags == 0);
 }
 
 #[test]

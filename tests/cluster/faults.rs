@@ -158,7 +158,7 @@ fn receivers(pod: &PodNetwork) -> [UdpSocket; 2] {
 
 #[test]
 fn nothing_leaks_and_nothing_breaks_whatever_fails() {
-    let other = other_abi(env!("CARGO_BIN_EXE_tested-bulkhead"));
+    let other = other_abi();
     let mut bench = Bench::new();
     println!("| fault | denied packets received | permitted connections broken |\n|---|---|---|");
     let rows = [

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use common::abi::AllowReason::{Neighbour, NoPolicy, OwnNode};
+use common::abi::AllowReason::{Established, Neighbour, NoPolicy, OwnNode};
 use common::abi::Direction;
 use common::abi::DropReason::{
     Malformed, NotReady, SpoofedSource, Tunnel, UnknownEndpoint, UnsupportedProtocol, WrongDestination,
@@ -253,6 +253,25 @@ fn a_veth_whose_pod_is_not_known_yet_speaks_with_its_own_node_alone() {
             let home = scene.to(0, NODE[family]);
             assert_eq!(scene.send(0, home.udp(1, 2)).outcome.verdict, allowed(OwnNode));
             assert_eq!(scene.deliver(0, 0, home.back().udp(5, 6)).outcome.verdict, allowed(OwnNode));
+        }
+    });
+}
+
+#[test]
+fn a_held_veth_speaks_with_nobody_but_in_the_flows_that_it_has() {
+    scene(|scene| {
+        for family in [0, 1] {
+            let home = scene.to(0, NODE[family]);
+            assert_eq!(scene.send(0, home.udp(1, 2)).outcome.verdict, allowed(OwnNode));
+        }
+        scene.twin.hold(0);
+        for family in [0, 1] {
+            let home = scene.to(0, NODE[family]);
+            assert_eq!(scene.send(0, home.udp(3, 4)).outcome.verdict, dropped(NotReady));
+            assert_eq!(scene.deliver(0, 0, home.back().udp(5, 6)).outcome.verdict, dropped(NotReady));
+            let there = scene.between(0, 1, family);
+            assert_eq!(scene.send(0, there.udp(1, 2)).outcome.verdict, dropped(NotReady));
+            assert_eq!(scene.deliver(0, 0, home.back().udp(2, 1)).outcome.verdict, allowed(Established));
         }
     });
 }

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Below the target folder, and kept there: the next run builds only what has changed.
+/// Below the target folder, and kept there: the next run builds only what has changed. What it builds is in a target
+/// folder of its own: in a common one cargo takes what a build script of one tree made for the other's.
 #[derive(Debug)]
 pub struct TreeCopy {
     root: PathBuf,
-    target: PathBuf,
 }
 
 impl TreeCopy {
@@ -20,7 +20,7 @@ impl TreeCopy {
     /// A file cannot be read or written, or git is missing.
     pub fn new(name: &str) -> Result<Self> {
         let from = workspace();
-        let copy = Self { root: from.join("target").join(name), target: from.join("target") };
+        let copy = Self { root: from.join("target").join(name) };
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from);
         let listed = git.output().context("cannot run git")?;
@@ -50,13 +50,18 @@ impl TreeCopy {
         find(&self.root, file, text)
     }
 
-    /// Cargo on the copy. It builds into the workspace's own target folder: what others wrote is compiled already, and
-    /// what lies elsewhere has other names there.
+    /// Cargo on the copy.
     #[must_use]
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        cargo.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", self.target());
         cargo
+    }
+
+    /// Where it builds.
+    #[must_use]
+    pub fn target(&self) -> PathBuf {
+        self.root.join("target")
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use agent::kernel::{Attachment, Datapath, Frame, now_ticks};
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
-use common::abi::{Direction, FlowKey, FlowState, FragmentKey};
+use common::abi::{Direction, Endpoint, FlowKey, FlowState, FragmentKey};
 use common::decide::{Seen, Verdict};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -155,6 +155,17 @@ impl Twin {
         self.host.epoch += 1;
         let (endpoint, epoch) = (*endpoint, self.host.epoch);
         let plan = Plan { ops: vec![Op::Publish { slot, endpoint }, Op::RaiseEpoch { epoch }] };
+        self.kernel.maps.apply(&plan).expect("the change");
+    }
+
+    /// As in the midst of a plan: the endpoint's rules do not fit what addresses are.
+    ///
+    /// # Panics
+    /// As [`Self::publish`].
+    pub fn hold(&mut self, slot: u32) {
+        let endpoint = self.host.tables.endpoints.get_mut(&slot).expect("an endpoint");
+        endpoint.flags |= Endpoint::PENDING | Endpoint::HELD;
+        let plan = Plan { ops: vec![Op::SetEndpoint { slot, endpoint: *endpoint }] };
         self.kernel.maps.apply(&plan).expect("the change");
     }
 

@@ -87,7 +87,9 @@ impl Eyes {
         let (mut connection, _, events) = connected;
         // Addresses are set inside the pods' namespaces.
         let socket = connection.socket_mut().socket_mut();
-        socket.set_listen_all_namespaces(true).context("cannot listen to other network namespaces")?;
+        socket
+            .set_listen_all_namespaces(true)
+            .context("cannot listen to other network namespaces, which takes the capability NET_BROADCAST")?;
         tokio::spawn(connection);
         let events = events.map(|(message, _)| message).boxed();
         Ok(Self {

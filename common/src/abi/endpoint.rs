@@ -59,7 +59,7 @@ pub struct Endpoint {
     pub adopt_until: Ticks,
     /// Network byte order; `::` where the pod has no IPv6 address.
     pub v6: [u8; 16],
-    /// [`Endpoint::PENDING`], [`Endpoint::ROUTER`].
+    /// [`Endpoint::PENDING`], [`Endpoint::ROUTER`], [`Endpoint::HELD`].
     pub flags: u64,
 }
 
@@ -72,6 +72,9 @@ impl Endpoint {
     pub const PENDING: u64 = 1;
     /// A router pod, by an administrator's word: it speaks for addresses that are no pod's and no node's.
     pub const ROUTER: u64 = 2;
+    /// Beside `PENDING`, for moments: its rules do not fit the word of its own node's addresses, and nothing new passes
+    /// between the two either.
+    pub const HELD: u64 = 4;
 
     #[must_use]
     #[inline(always)]

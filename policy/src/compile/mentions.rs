@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::hash::HashMap;
+use super::hash::{HashMap, HashSet};
 use super::set::{Peers, PolicySet, Scope, SetPeer};
 use crate::model::{Block, Port, Protocol, Selector};
 
 /// Names of ports, each with its protocol.
-pub(super) type PortNames<'a> = BTreeSet<(Protocol, &'a str)>;
+pub(super) type PortNames<'a> = HashSet<(Protocol, &'a str)>;
 
 #[derive(Debug, Default)]
 pub(super) struct Mentions<'a> {
     /// Keys of labels of pods in any namespace.
-    pub(super) pod_keys: BTreeSet<&'a str>,
+    pub(super) pod_keys: HashSet<&'a str>,
     /// Those of pods in one namespace.
-    pub(super) own_pod_keys: HashMap<&'a str, BTreeSet<&'a str>>,
-    pub(super) namespace_keys: BTreeSet<&'a str>,
+    pub(super) own_pod_keys: HashMap<&'a str, HashSet<&'a str>>,
+    pub(super) namespace_keys: HashSet<&'a str>,
     /// Names of ports that are looked up on the peer.
     pub(super) port_names: PortNames<'a>,
     /// Those of rules that have ipBlocks too.

@@ -193,7 +193,8 @@ impl fmt::Display for Op {
             Self::RemovePeer { address } => write!(f, "remove address {}", IpAddr::from(*address)),
             Self::SetEndpoint { slot, endpoint } => {
                 write!(f, "write endpoint {} in slot {slot}: profile {}", endpoint.id, endpoint.profile)?;
-                f.write_str(if endpoint.is(Endpoint::PENDING) { ", pending" } else { "" })
+                f.write_str(if endpoint.is(Endpoint::PENDING) { ", pending" } else { "" })?;
+                f.write_str(if endpoint.is(Endpoint::HELD) { ", held" } else { "" })
             }
             Self::SetInterface { ifindex, interface } if interface.is_bridge() => write!(f, "set bridge {ifindex}"),
             Self::SetInterface { ifindex, interface } => {

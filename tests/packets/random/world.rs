@@ -72,6 +72,7 @@ fn endpoints(random: &mut Random, world: &mut World, veths: [u32; 2]) {
         let flags = match random.below(8) {
             0 => Endpoint::PENDING,
             1 => Endpoint::ROUTER,
+            2 => Endpoint::PENDING | Endpoint::HELD,
             _ => 0,
         };
         let endpoint = Endpoint {

@@ -84,7 +84,7 @@ fn judged(tables: &Tables, slot: u32, endpoint: &Endpoint, word: Peer, direction
     // An address alone makes nobody the own node.
     let is_node = word.kind() == PeerKind::OwnNode;
     let peer = if is_node && direction == Direction::Ingress { word.with_kind(PeerKind::External) } else { word };
-    if endpoint.is(Endpoint::PENDING) && peer.kind() != PeerKind::OwnNode {
+    if endpoint.is(if peer.kind() == PeerKind::OwnNode { Endpoint::HELD } else { Endpoint::PENDING }) {
         return false;
     }
     let Some(profile) = tables.profile_of(slot) else { return false };

@@ -172,7 +172,8 @@ fn judge_peer<T: Tables>(
     key: &FlowKey,
     demand: &Demand,
 ) -> Judgement {
-    if context.endpoint.is(Endpoint::PENDING) && !matches!(peer.kind(), PeerKind::OwnNode) {
+    let is_own_node = matches!(peer.kind(), PeerKind::OwnNode);
+    if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
         return Judgement::dropped(DropReason::NotReady);
     }
     let question = Question { direction, peer, port: port_of(direction, key) };

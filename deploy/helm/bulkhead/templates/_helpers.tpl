@@ -7,6 +7,12 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* The agents' pods and no others: a DaemonSet deletes a stranger that its selector matches. */ -}}
+{{- define "bulkhead.agents" -}}
+{{ include "bulkhead.selector" . }}
+app.kubernetes.io/component: agent
+{{- end }}
+
 {{- define "bulkhead.labels" -}}
 {{ include "bulkhead.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

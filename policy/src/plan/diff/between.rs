@@ -41,6 +41,11 @@ impl<'a> Between<'a> {
         Self { old, new, words, known: HashMap::new(), judged: 0 }
     }
 
+    /// Whether some address of the own node changes, or becomes or ceases to be one.
+    pub(super) fn is_about_own_node(&self) -> bool {
+        self.words.iter().any(|(was, is)| [was, is].into_iter().any(|word| word.kind() == PeerKind::OwnNode))
+    }
+
     /// Whether the old rules of the endpoint in a slot would let somebody in, or let it reach somebody, where neither
     /// world does.
     pub(super) fn opens(&mut self, slot: u32) -> bool {

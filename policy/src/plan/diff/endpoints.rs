@@ -51,7 +51,7 @@ pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
 /// into; and those whose set is one that nobody made complete for the new words, since where it denies somebody a row
 /// that is not there would let him through. Only a restart into a world that has changed meanwhile comes to the second: it
 /// does not know the rules of the sets that it finds. And those whose old rules would open to others' new words what
-/// neither world does ([`Between`]).
+/// neither world does ([`Between`]). Where the own node's word changes too, these last two are held from it as well.
 pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endpoint> {
     let is_complete = |rules: &DirectionRules| {
         let id = Id { kind: Kind::Set, number: rules.set };
@@ -59,11 +59,14 @@ pub(super) fn held(observed: &Observed, desired: &Desired) -> BTreeMap<u32, Endp
     };
     let stays_judged = |slot| observed.tables.profile_of(slot).is_some_and(|it| it.rules.iter().all(is_complete));
     let mut between = Between::new(&observed.tables, &desired.tables);
-    let kept = kept(&observed.tables, &desired.tables).filter(|(slot, before, after)| {
-        let mut must_wait = || after.is(Endpoint::PENDING) || !stays_judged(*slot) || between.opens(*slot);
-        !before.is(Endpoint::PENDING) && must_wait()
+    let from_everybody = Endpoint::PENDING | if between.is_about_own_node() { Endpoint::HELD } else { 0 };
+    let held = kept(&observed.tables, &desired.tables).map(|(slot, before, after)| {
+        let must_wait = !stays_judged(slot) || between.opens(slot);
+        let flags = if must_wait { from_everybody } else { after.flags & Endpoint::PENDING };
+        (slot, before, before.flags | flags)
     });
-    kept.map(|(slot, before, _)| (slot, with(before, before.profile, before.flags | Endpoint::PENDING))).collect()
+    let held = held.filter(|(_, before, flags)| before.flags != *flags);
+    held.map(|(slot, before, flags)| (slot, with(before, before.profile, flags))).collect()
 }
 
 /// Changes of endpoints that stay, those in `held` from what they are there.
