@@ -112,14 +112,25 @@ impl fmt::Display for Row<'_> {
 
 #[cfg(test)]
 mod current {
+    use std::fs;
+
     use tests::copy::find;
 
     use super::*;
 
+    /// Of a package: a file of its folder, or a target that its manifest names.
+    fn is_there(test: &str) -> bool {
+        let Some((package, name)) = test.split_once(' ') else { return workspace().join(test).is_dir() };
+        let manifest = fs::read_to_string(workspace().join(package).join("Cargo.toml")).unwrap();
+        workspace().join(format!("{package}/tests/{name}.rs")).is_file()
+            || manifest.contains(&format!("name = \"{name}\"\n"))
+    }
+
     #[test]
-    fn every_mistake_can_be_made_in_the_tree_as_it_is() {
-        for Mutant { name, file, find: text, .. } in all().unwrap() {
+    fn every_mistake_can_be_made_in_the_tree_as_it_is_and_its_tests_are_there() {
+        for Mutant { name, file, find: text, tests, .. } in all().unwrap() {
             find(workspace(), &file, &text).unwrap_or_else(|error| panic!("\"{name}\": {error:#}"));
+            tests.iter().for_each(|test| assert!(is_there(test), "\"{name}\": there is no test {test}"));
         }
     }
 }
