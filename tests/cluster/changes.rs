@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tests::cluster::{Agent, Cluster, Place, PodNetwork, Proxy, TEAMS, eventually, manifests};
 use tests::crowd;
-use tests::measured::quantile;
+use tests::measured::{memory, processor_time, quantile};
 use tests::until::Until;
 
 const PODS: usize = 10_000;
@@ -23,6 +23,8 @@ const BEAT: Duration = Duration::from_micros(250);
 /// That long after the last datagram no other comes.
 const SILENCE: Duration = Duration::from_millis(100);
 const PORT: u16 = 7070;
+/// For so long nothing changes.
+const REST: Duration = Duration::from_secs(30);
 
 /// In a namespace of the crowd, so that its policies isolate the server, too.
 const POLICY: &str = "---
@@ -45,7 +47,7 @@ fn a_change_of_policy_is_measured_to_its_first_packet() {
     cluster.wait_for_pods("ns-0");
     let [server, client] = ["server", "client"].map(|name| PodNetwork::find(&cluster, "ns-0", name));
     cluster.store(&crowd::pods(PODS));
-    let _agents = Agent::start_everywhere(&cluster, env!("CARGO_BIN_EXE_tested-bulkhead"), TEAMS);
+    let agents = Agent::start_everywhere(&cluster, env!("CARGO_BIN_EXE_tested-bulkhead"), TEAMS);
 
     println!("| policies | change | p50 | p90 | p99 | most | changes |\n|---|---|---|---|---|---|---|");
     let mut stored = 1;
@@ -63,6 +65,19 @@ fn a_change_of_policy_is_measured_to_its_first_packet() {
             assert_eq!(delays.len(), CHANGES / 2);
         }
     }
+    agents.iter().for_each(rests);
+}
+
+/// What an agent takes while nothing changes.
+fn rests(agent: &Agent) {
+    let pid = agent.pid().to_string();
+    let taken = || processor_time(&pid).expect("a running agent");
+    let before = taken();
+    sleep(REST);
+    let share = (taken() - before).as_secs_f64() / REST.as_secs_f64();
+    let resident = memory(&pid, "VmRSS").expect("a running agent");
+    println!("an agent at rest: {resident} MiB resident, {:.1} % of a processor", 100.0 * share);
+    assert!(resident < 100, "the budget of the agent");
 }
 
 /// From the start of each write.

@@ -5,10 +5,13 @@
 #![no_main]
 
 #[path = "../src/host.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
 mod host;
 #[path = "../src/random.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
 mod random;
 #[path = "../packets/random/world.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
 mod world;
 
 use std::net::IpAddr;
@@ -54,7 +57,7 @@ fn change(node: &mut HostNode, random: &mut Random) {
 /// Read from the bytes alone: the MAC address and, of IPv4 and IPv6, the source.
 fn sender_is_own(node: &HostNode, ifindex: u32, bytes: &[u8], seen: &Seen) {
     let endpoint = node.tables.endpoints.values().find(|it| it.ifindex == ifindex).expect("only endpoints send");
-    assert_eq!(bytes[6..12], endpoint.mac, "sent under another MAC address");
+    assert_eq!(bytes[6..12], endpoint.mac.octets(), "sent under another MAC address");
     if endpoint.is(Endpoint::ROUTER) {
         return;
     }

@@ -11,6 +11,7 @@ mod output;
 mod paint;
 mod policy;
 mod prepare;
+mod query;
 mod settings;
 mod simulate;
 mod world;

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::io::{Result, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use policy::ask::{Difference, FlowPort, MatrixQuery, Said, Simulation};
+use policy::ask::{Difference, Said, Simulation};
 
 use super::Paint;
 use super::matrix::lines::{port_of, why};
 use super::output::stream;
+use super::query::QueryArgs;
 use super::world::{Subject, WorldArgs, tell};
 use crate::config::Settings;
 use crate::ingest::{self, Assigned, Loaded, Manifests, ObjectId};
@@ -28,16 +28,8 @@ pub struct Args {
     /// Object to take out: KIND/NAMESPACE/NAME, or KIND/NAME for what has no namespace
     #[arg(long, value_name = "OBJECT", num_args = 1..)]
     remove: Vec<ObjectId>,
-    /// Port to ask about: tcp/80, udp/53, sctp/7777, icmp; may be repeated [default: every port that a container
-    /// declares or a policy names, before or after, and one that none does]
-    #[arg(long = "port", value_name = "PORT")]
-    ports: Vec<FlowPort>,
-    /// Address outside the cluster to ask about, as source and as destination; may be repeated
-    #[arg(long = "external", value_name = "IP")]
-    externals: Vec<IpAddr>,
-    /// Only flows with a pod of this namespace at one end or both
-    #[arg(short, long, value_name = "NS")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    asked: QueryArgs,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
@@ -56,12 +48,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let (before, after) = load(args)?;
     let engines = (before.engine()?, after.engine_quietly()?);
-    if let Some(namespace) = &args.namespace {
+    if let Some(namespace) = &args.asked.namespace {
         before.require_namespace(namespace).or_else(|error| after.require_namespace(namespace).map_err(|_| error))?;
     }
-    let query =
-        MatrixQuery { ports: args.ports.clone(), externals: args.externals.clone(), namespace: args.namespace.clone() };
-    let simulation = Simulation::new(&engines.0, &engines.1, &query)?;
+    let simulation = Simulation::new(&engines.0, &engines.1, &args.asked.query())?;
     for (pods, what) in [(&simulation.come, "new"), (&simulation.gone, "gone")] {
         if !pods.is_empty() {
             eprintln!("note: no verdict of theirs can change, because they would be {what}: {}", pods.join(", "));

@@ -36,16 +36,28 @@ pub fn run(arguments: &[String]) -> Result<()> {
     fuzz(name, seeds, seconds)
 }
 
-/// With the workspace's versions of everything; and with `--target`, so that build scripts and macros are not instrumented.
+/// Whether every target still compiles.
+pub fn check() -> Result<()> {
+    let mut cargo = cargo("check")?;
+    // libFuzzer is C++, and nothing is linked here.
+    step::run("check of the fuzz targets", cargo.arg("--all-features").env("CUSTOM_LIBFUZZER_PATH", "/left/out"))
+}
+
+/// With `--target`, so that build scripts and macros are not instrumented.
 fn build(name: &str) -> Result<()> {
-    let root = xtask::bpf::workspace();
-    fs::copy(root.join("Cargo.lock"), root.join("tests/fuzz/Cargo.lock")).context("cannot copy Cargo.lock")?;
-    let mut cargo = step::cargo(&["build", "--release", "--manifest-path", "tests/fuzz/Cargo.toml"]);
-    cargo.args(["--target-dir", "target/fuzz", "--target", HOST, "--bin", name]).env("RUSTFLAGS", INSTRUMENTED);
+    let mut cargo = cargo("build")?;
+    cargo.args(["--release", "--target", HOST, "--bin", name]).env("RUSTFLAGS", INSTRUMENTED);
     if name == "ingest" {
         cargo.args(["--features", "ingest"]);
     }
     step::run("build", &mut cargo)
+}
+
+/// Cargo on the targets, with the workspace's versions of everything.
+fn cargo(command: &str) -> Result<Command> {
+    let root = xtask::bpf::workspace();
+    fs::copy(root.join("Cargo.lock"), root.join("tests/fuzz/Cargo.lock")).context("cannot copy Cargo.lock")?;
+    Ok(step::cargo(&[command, "--manifest-path", "tests/fuzz/Cargo.toml", "--target-dir", "target/fuzz"]))
 }
 
 /// Finds and what covers new code stay in target/fuzz, for the next run to start from.

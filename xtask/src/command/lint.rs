@@ -1,10 +1,11 @@
-//! `cargo xtask lint`: formatting, clippy as errors for every crate, and one version of each kernel-side crate.
+//! `cargo xtask lint`: formatting, clippy as errors for every crate, the fuzz targets compile, and one version of each
+//! kernel-side crate.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::setup;
+use crate::command::{fuzz, setup};
 use crate::step;
 
 /// Crates that both sides of the kernel boundary are built from: two versions would be two layouts.
@@ -19,6 +20,7 @@ pub fn run() -> Result<()> {
     // They are no default tests, so `--all-targets` leaves them out.
     let mut clippy = step::cargo(&["clippy", "--locked", "--package", "tests", "--test", "cluster_*"]);
     step::run("clippy of the cluster tests", clippy.args(["--", "-D", "warnings"]))?;
+    fuzz::check()?;
     println!("── clippy of the kernel programs, for {}", xtask::bpf::TARGET);
     xtask::bpf::lint()?;
     no_skew()

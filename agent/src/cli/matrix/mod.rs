@@ -5,29 +5,21 @@ mod table;
 mod tally;
 
 use std::io::{Result, Write};
-use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use policy::ask::{FlowPort, Matrix, MatrixQuery};
+use policy::ask::Matrix;
 
 use super::output::stream;
+use super::query::QueryArgs;
 use super::{Paint, WorldArgs};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     world: WorldArgs,
-    /// Port to ask about: tcp/80, udp/53, sctp/7777, icmp; may be repeated [default: every port that a container
-    /// declares or a policy names, and one that none does]
-    #[arg(long = "port", value_name = "PORT")]
-    ports: Vec<FlowPort>,
-    /// Address outside the cluster to ask about, as source and as destination; may be repeated
-    #[arg(long = "external", value_name = "IP")]
-    externals: Vec<IpAddr>,
-    /// Only flows with a pod of this namespace at one end or both
-    #[arg(short, long, value_name = "NS")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    asked: QueryArgs,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
@@ -46,14 +38,10 @@ enum Output {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let subject = args.world.load()?;
     let engine = subject.engine()?;
-    if let Some(namespace) = &args.namespace {
+    if let Some(namespace) = &args.asked.namespace {
         subject.require_namespace(namespace)?;
     }
-    let matrix = engine.matrix(&MatrixQuery {
-        ports: args.ports.clone(),
-        externals: args.externals.clone(),
-        namespace: args.namespace.clone(),
-    })?;
+    let matrix = engine.matrix(&args.asked.query())?;
     let paint = Paint::for_stdout();
     stream(|out| match args.output {
         Output::Table => table::write(out, &matrix, paint),
