@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod kernel;
 pub mod lab;
 mod lock;
+mod malloc;
 pub mod net;
 pub mod node;
 mod publish;

@@ -75,9 +75,10 @@ fn rests(agent: &Agent) {
     let before = taken();
     sleep(REST);
     let share = (taken() - before).as_secs_f64() / REST.as_secs_f64();
-    let resident = memory(&pid, "VmRSS").expect("a running agent");
-    println!("an agent at rest: {resident} MiB resident, {:.1} % of a processor", 100.0 * share);
-    assert!(resident < 100, "the budget of the agent");
+    let [own, resident] = ["RssAnon", "VmRSS"].map(|field| memory(&pid, field).expect("a running agent"));
+    println!("an agent at rest: {own} MiB, with its program {resident}; {:.1} % of a processor", 100.0 * share);
+    // The program of a debug build alone has 100 MiB.
+    assert!(own < 90, "the budget of the agent");
 }
 
 /// From the start of each write.

@@ -25,7 +25,7 @@ use crate::lock::Lock;
 use crate::node::{Inputs, Node, Options, Status, Timings, folder, remove_taint, uninstall};
 use crate::serve::{self, Drops, MetricsAddress, SOCKET, Sources};
 use crate::watch::{Access, Cluster};
-use crate::{discover, watch};
+use crate::{discover, malloc, watch};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -69,6 +69,7 @@ pub struct UninstallArgs {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    malloc::give_back();
     start_logging(args.log_format)?;
     let settings = args.settings.load()?;
     let _lock = lock()?;

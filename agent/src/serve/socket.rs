@@ -34,6 +34,8 @@ pub const SOCKET: &str = "agent.sock";
 /// The socket cannot be made.
 pub async fn serve(path: &Path, sources: Sources) -> Result<()> {
     let at = || format!("cannot serve the socket {}", path.display());
+    // At the first start on a node nobody has made the folder yet.
+    path.parent().map_or(Ok(()), fs::create_dir_all).with_context(at)?;
     remove(path).with_context(at)?;
     let listener = UnixListener::bind(path).with_context(at)?;
     fs::set_permissions(path, Permissions::from_mode(0o600)).with_context(at)?;
