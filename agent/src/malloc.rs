@@ -10,9 +10,21 @@ pub fn give_back() {
     }
 }
 
+/// What lies free between what is in use goes back as well (malloc_trim(3)). Other threads wait for memory meanwhile.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "there is no safe wrapper around this function")]
+pub fn trim() {
+    // SAFETY: it takes how much to keep at the top, and touches only what is free.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Other C libraries give back by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub fn give_back() {}
+
+/// As above.
+#[cfg(not(target_env = "gnu"))]
+pub fn trim() {}
 
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "there is no safe wrapper around this function")]

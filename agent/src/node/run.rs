@@ -21,6 +21,7 @@ use super::veths::{Look, Veths, Which};
 use crate::config::Settings;
 use crate::discover::Sighting;
 use crate::kernel::{Attachment, Datapath, Pins, now_ticks};
+use crate::malloc;
 use crate::publish::{Published, Publisher};
 use crate::watch::{Snapshot, Watch};
 
@@ -251,7 +252,12 @@ impl Node {
     /// What is done from time to time.
     fn chores(&mut self) -> Result<()> {
         let maps = &mut self.datapath.maps;
+        let leftovers = self.clock.clean.is_some();
         self.clock.clean = self.publisher.clean(maps)?;
+        if leftovers && self.clock.clean.is_none() {
+            // The last change is done with: both worlds were in memory for it.
+            malloc::trim();
+        }
         if self.clock.sweep.is_due() {
             maps.sweep_flows(now_ticks()?)?;
         }
