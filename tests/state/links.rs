@@ -9,6 +9,7 @@ use agent::kernel::{Attachment, Datapath, Pins, destroy};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, TcAttachType};
 use common::abi::{Direction, DropKey, DropReason, Traffic};
+use tests::cluster::eventually;
 use tests::datapath::{PEER, TestNode, VETH};
 
 /// Names of the TCX programs at a hook of the veth, first in the chain first.
@@ -59,6 +60,16 @@ fn both_programs_are_attached_and_outlive_the_process() {
     drop(datapath);
     assert_eq!(tcx(&node, TcAttachType::Ingress), ["from_pod"]);
     assert_eq!(tcx(&node, TcAttachType::Egress), ["to_pod"]);
+}
+
+#[test]
+fn attaching_leaves_the_machines_grace_periods_as_they_were() {
+    let switch = || fs::read_to_string("/sys/kernel/rcu_expedited").expect("the switch");
+    let before = switch();
+    let node = TestNode::new("expedited");
+    attach(&node, &mut node.open(Attachment::Auto));
+    // Other tests attach, too.
+    eventually("as before", 10, || (switch() == before).then_some(()));
 }
 
 #[test]

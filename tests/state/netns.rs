@@ -2,8 +2,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs;
+use std::process::Command;
 
 use agent::net::NetNs;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use tests::netns::{TestNetNs, require_root, unique};
 
 fn here() -> std::path::PathBuf {
@@ -51,6 +54,26 @@ fn deleting_twice_and_deleting_half_a_name_is_fine() {
     fs::write(format!("/run/netns/{name}"), "").expect("what a crash in the middle leaves");
     NetNs::delete_named(&name).expect("half a name");
     assert!(!std::path::Path::new(&format!("/run/netns/{name}")).exists());
+}
+
+#[test]
+fn a_name_can_be_removed_though_ip_netns_came_after_it() {
+    require_root();
+    let (name, theirs) = (unique("first"), unique("later"));
+    // On a thread with mounts of its own, where nobody has named a namespace yet.
+    let later = std::thread::spawn(move || {
+        let nothing = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS).expect("mounts of its own");
+        mount(nothing, "/", nothing, MsFlags::MS_PRIVATE | MsFlags::MS_REC, nothing).expect("nobody else's");
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), nothing).expect("an empty /run");
+        let ns = NetNs::create(&name).expect("create");
+        let added = Command::new("ip").args(["netns", "add", &theirs]).status().expect("ip");
+        assert!(added.success());
+        ns.delete().expect("delete");
+        NetNs::delete_named(&theirs).expect("theirs");
+        assert_eq!(fs::read_dir("/run/netns").expect("the folder").count(), 0);
+    });
+    later.join().expect("no panic");
 }
 
 #[test]

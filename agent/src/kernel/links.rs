@@ -15,6 +15,7 @@ use common::abi::Direction;
 use nix::errno::Errno;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+use super::expedited::Expedited;
 use super::link_pins::{self, Pin, PinKind, Place, here};
 use super::raw::detach_link;
 use super::{Datapath, Pins};
@@ -122,7 +123,9 @@ impl Datapath {
         }
         let program = self.programs.get(place.direction)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let expedited = Expedited::begin();
         let id = program.attach_with_options(name, place.hook(), options)?;
+        drop(expedited);
         let link: FdLink = program.take_link(id)?.try_into()?;
         // The name was all that we could attach by. Dropping the link takes the program off again.
         check_name(place.ifindex, name)?;

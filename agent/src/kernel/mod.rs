@@ -6,6 +6,7 @@
 mod apply;
 mod clock;
 mod counters;
+mod expedited;
 mod flows;
 mod link_pins;
 mod links;

@@ -28,7 +28,7 @@ impl NetNs {
     /// The name is taken or not a file name, or the caller is not root.
     pub fn create(name: &str) -> Result<Self> {
         let path = Self::path_of(name)?;
-        fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
+        prepare_folder().with_context(|| format!("cannot prepare {FOLDER}"))?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -115,6 +115,25 @@ impl AsFd for NetNs {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Makes the folder a mount of its own, as the first `ip netns add` does (iproute2, `netns_add`). One that came later would
+/// cover the names that are there already: nobody could remove them any more.
+fn prepare_folder() -> Result<()> {
+    fs::create_dir_all(FOLDER)?;
+    let folder = File::open(FOLDER)?;
+    // iproute2 takes the same lock: two mounts would lie on each other.
+    folder.lock()?;
+    let share = || mount(None::<&str>, FOLDER, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
+    match share() {
+        // It is not a mount yet.
+        Err(nix::Error::EINVAL) => {
+            mount(Some(FOLDER), FOLDER, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
+            share()?;
+        }
+        shared => shared?,
+    }
+    Ok(())
 }
 
 fn remove(path: &Path) -> Result<()> {

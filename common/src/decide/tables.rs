@@ -15,7 +15,7 @@ pub trait Tables: Rules + Addresses {
     fn endpoint(&self, slot: u32) -> Option<&Endpoint>;
     fn profile(&self, index: u64) -> Option<&Profile>;
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry>;
-    /// False where there is no room.
+    /// In place of what was there. False where there is no room.
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool;
