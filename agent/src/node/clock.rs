@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at how old the world is.
 const TICK: Duration = Duration::from_secs(5);
+/// After the last change: its leftovers have gone by then.
+const QUIET: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
@@ -36,19 +38,37 @@ pub(super) struct Clock {
     pub(super) verify: Every,
     /// When the next leftover may go.
     pub(super) clean: Option<Instant>,
+    /// When memory that changes took is given back.
+    trim: Option<Instant>,
     retry: Option<Instant>,
     pause: Duration,
 }
 
 impl Clock {
     pub(super) fn new(sweep: Duration, verify: Duration) -> Self {
-        Self { sweep: Every::new(sweep), verify: Every::new(verify), clean: None, retry: None, pause: FIRST_RETRY }
+        Self {
+            sweep: Every::new(sweep),
+            verify: Every::new(verify),
+            clean: None,
+            trim: None,
+            retry: None,
+            pause: FIRST_RETRY,
+        }
     }
 
     pub(super) fn next(&self) -> Instant {
         let tick = Instant::now() + TICK;
-        let waited_for = [self.clean, self.retry, Some(self.sweep.next), Some(self.verify.next)];
+        let waited_for = [self.clean, self.trim, self.retry, Some(self.sweep.next), Some(self.verify.next)];
         waited_for.into_iter().flatten().fold(tick, Instant::min)
+    }
+
+    pub(super) fn changed(&mut self) {
+        self.trim = Some(Instant::now() + QUIET);
+    }
+
+    /// True once after the last of several changes.
+    pub(super) fn is_trim_due(&mut self) -> bool {
+        self.trim.take_if(|due| *due <= Instant::now()).is_some()
     }
 
     /// Something failed: it is tried again, later each time.

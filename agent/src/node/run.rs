@@ -218,6 +218,7 @@ impl Node {
         }
         let input = Input { world: &snapshot.world, config: &self.options.settings.policy, node: &node };
         let published = self.publisher.publish(&mut self.datapath.maps, &input)?;
+        self.clock.changed();
         self.measure(published, is_new.then(|| snapshot.received.elapsed()));
         let compiled = self.publisher.compiled().cloned().unwrap_or_default();
         let known = self.enforced.iter().flat_map(|enforced| &enforced.compiled.excesses).collect::<Vec<_>>();
@@ -252,10 +253,9 @@ impl Node {
     /// What is done from time to time.
     fn chores(&mut self) -> Result<()> {
         let maps = &mut self.datapath.maps;
-        let leftovers = self.clock.clean.is_some();
         self.clock.clean = self.publisher.clean(maps)?;
-        if leftovers && self.clock.clean.is_none() {
-            // The last change is done with: both worlds were in memory for it.
+        if self.clock.is_trim_due() {
+            // Two worlds were in memory at once.
             malloc::trim();
         }
         if self.clock.sweep.is_due() {
