@@ -112,20 +112,18 @@ impl Tables for Maps {
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         /// Only where there is none.
         const BPF_NOEXIST: u64 = 1;
-        // Ports are used again. To replace an entry costs the kernel two locks and the removal of another one.
-        if let Some(earlier) = self.flow(key) {
-            // The epoch last: nothing of the earlier entry holds under it.
-            earlier.state.set(entry.state.get());
-            earlier.epoch.set(entry.epoch.get());
-            return true;
-        }
         let value = [entry.epoch.get(), entry.state.get()];
-        // Counted, but not where another CPU was first: whatever else is made and not there has been evicted.
+        // Counted, but not where there is one: whatever else is made and not there has been evicted.
         if FLOW.insert(key, &value, BPF_NOEXIST).is_ok() {
             count(Counter::FlowsEntered);
             return true;
         }
-        FLOW.insert(key, &value, 0).is_ok()
+        // Its ports are used again. To replace the entry would take another one first, which may evict a flow.
+        let Some(earlier) = self.flow(key) else { return FLOW.insert(key, &value, 0).is_ok() };
+        // The epoch last: nothing of the earlier flow holds under it.
+        earlier.state.set(entry.state.get());
+        earlier.epoch.set(entry.epoch.get());
+        true
     }
 
     #[inline(always)]
