@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backends, Counter, Direction, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer,
-    PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    Address, Backends, Counter, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts,
+    Interface, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
 use common::decide::{Addresses, Judgement, Question, Rules, Tables, judge_profile};
 
@@ -120,9 +120,7 @@ impl Tables for Maps {
         }
         // Its ports are used again. To replace the entry would take another one first, which may evict a flow.
         let Some(earlier) = self.flow(key) else { return FLOW.insert(key, &value, 0).is_ok() };
-        // The epoch last: nothing of the earlier flow holds under it.
-        earlier.state.set(entry.state.get());
-        earlier.epoch.set(entry.epoch.get());
+        earlier.renew(entry.epoch.get(), FlowState(entry.state.get()));
         true
     }
 

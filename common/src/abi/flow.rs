@@ -69,6 +69,15 @@ pub struct FlowEntry {
 
 const _: () = assert!(core::mem::size_of::<FlowEntry>() == 16);
 
+impl FlowEntry {
+    /// Makes it a flow that was judged in this epoch. The epoch comes last: nothing of what was there holds under it.
+    #[inline(always)]
+    pub fn renew(&self, epoch: u64, state: FlowState) {
+        self.state.set(state.0);
+        self.epoch.set(epoch);
+    }
+}
+
 /// The state word of a flow: bits 0–31 expiry in [`Ticks`], 32 and up flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]

@@ -243,8 +243,7 @@ fn settle<T: Tables>(
         (Verdict::Drop(_), None) => {}
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
-                entry.state.set(next(state.flags(), context.direction, datagram, context.now).0);
-                entry.epoch.set(context.epoch);
+                entry.renew(context.epoch, next(state.flags(), context.direction, datagram, context.now));
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
