@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn router(namespace: &str, labels: &[(&str, &str)]) -> RouterPods {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         RouterPods { namespace: namespace.to_owned(), labels }
     }
 

@@ -121,13 +121,13 @@ pub const CHANGES: [(&str, Change); 7] = [
     }),
     ("one namespace to another tenant", |world| {
         if let Some(namespace) = world.namespaces.get_mut("namespace-0") {
-            namespace.labels.insert(TENANT_LABEL.to_owned(), "tenant-3".to_owned());
+            namespace.labels.insert(TENANT_LABEL.into(), "tenant-3".into());
             namespace.tenant_references = vec![OwnerReference { name: "tenant-3".to_owned(), uid: "uid-3".to_owned() }];
         }
     }),
     ("one tenant's isolation", |world| {
         if let Some(tenant) = world.tenants.get_mut("tenant-0") {
-            tenant.annotations.insert("bulkhead.dev/isolation".to_owned(), "strict".to_owned());
+            tenant.annotations.insert("bulkhead.dev/isolation".into(), "strict".into());
         }
     }),
 ];
@@ -152,7 +152,7 @@ fn remove_pod(world: &mut World) {
 
 fn label(world: &mut World, name: &str, value: &str) {
     if let Some(pod) = world.pods.get_mut(&key("namespace-0", "pod-0")) {
-        pod.labels.insert(name.to_owned(), value.to_owned());
+        pod.labels.insert(name.into(), value.into());
     }
 }
 
@@ -170,7 +170,7 @@ fn namespace(n: usize, tenants: usize) -> Namespace {
     ];
     Namespace {
         name,
-        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        labels: labels.map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
         annotations: Labels::new(),
         tenant_references: vec![OwnerReference { name: format!("tenant-{tenant}"), uid: format!("uid-{tenant}") }],
         terminating: false,
@@ -189,17 +189,12 @@ fn pod(n: usize, namespaces: usize) -> Pod {
     Pod {
         namespace: format!("namespace-{}", n % namespaces),
         name: format!("pod-{n}"),
-        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        labels: labels.map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
         annotations: Labels::new(),
         addresses: vec![IpAddr::from([10, a, b, c])],
         node: "node".to_owned(),
         host_network: false,
-        ports: vec![ContainerPort {
-            name: Some("http".to_owned()),
-            protocol: Protocol::Tcp,
-            port: 8080,
-            host_port: None,
-        }],
+        ports: vec![ContainerPort { name: Some("http".into()), protocol: Protocol::Tcp, port: 8080, host_port: None }],
     }
 }
 

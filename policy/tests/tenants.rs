@@ -7,7 +7,7 @@ mod world;
 use common::abi::{Direction, DropReason};
 use common::decide::Verdict;
 use policy::model::tenants::{Finding, ISOLATION_ANNOTATION, QuarantineReason, Tenancy, Tenant};
-use policy::model::{Isolation, Namespace, OwnerReference, PodKey, TenantSource, Untenanted};
+use policy::model::{Isolation, Labels, Namespace, OwnerReference, PodKey, TenantSource, Untenanted};
 use world::{Scene, to_tcp};
 
 /// One namespace `x` with a pod `x/a`, owned by the Tenant `red`.
@@ -86,7 +86,7 @@ fn every_disagreement_is_quarantine_and_never_another_source() {
     for (change, reason) in cases {
         let mut scene = scene();
         scene.config.sources.push(TenantSource::NamespaceLabel("kubernetes.io/metadata.name".to_owned()));
-        namespace(&mut scene).annotations.insert(ISOLATION_ANNOTATION.to_owned(), "off".to_owned());
+        namespace(&mut scene).annotations.insert(ISOLATION_ANNOTATION.into(), "off".into());
         change(&mut scene);
         assert_eq!(of_x(&scene), (Some(Tenant::Quarantine("x".to_owned())), Isolation::Strict), "{reason}");
         let findings = Tenancy::of(&scene.world, &scene.config).findings().to_vec();
@@ -111,7 +111,7 @@ fn quarantine_is_no_stricter_than_a_cluster_that_is_not_enforced() {
 
 #[test]
 fn a_tenants_annotation_overrides_and_a_namespaces_only_tightens() {
-    let annotate = |mode: &str| [(ISOLATION_ANNOTATION.to_owned(), mode.to_owned())].into();
+    let annotate = |mode: &str| Labels::from_iter([(ISOLATION_ANNOTATION.into(), mode.into())]);
     let mut scene = scene();
     for (tenant, namespaces, expected) in [
         ("off", "", Isolation::Off),
@@ -135,7 +135,7 @@ fn the_first_source_wins_and_an_empty_value_names_a_tenant() {
     let mut scene = scene();
     let label = |value: &str| Tenant::NamespaceLabel { key: "team".to_owned(), value: value.to_owned() };
     scene.config.sources.push(TenantSource::NamespaceLabel("team".to_owned()));
-    namespace(&mut scene).labels.insert("team".to_owned(), String::new());
+    namespace(&mut scene).labels.insert("team".into(), "".into());
     assert_eq!(of_x(&scene).0, red());
     scene.config.sources.reverse();
     assert_eq!(of_x(&scene).0, Some(label("")));

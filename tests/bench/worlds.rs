@@ -137,7 +137,7 @@ fn input(locals: impl IntoIterator<Item = Local>) -> Input {
     let mut view =
         NodeView { name, addresses: BTreeSet::from([Ipv4Addr::new(10, 244, 1, 1).into()]), ..NodeView::default() };
     for (slot, local) in (1..).zip(locals) {
-        let labels = Labels::from([(APP.to_owned(), local.name.to_owned())]);
+        let labels = Labels::from_iter([(APP.into(), local.name.into())]);
         let pod = Pod {
             namespace: NAMESPACE.to_owned(),
             name: local.name.to_owned(),
@@ -158,12 +158,12 @@ fn binding(slot: u32, ifindex: u32, mac: [u8; 6], addresses: Vec<IpAddr>, pod: O
 
 fn add_namespace(world: &mut World, name: &str, team: &str) {
     let labels = [("kubernetes.io/metadata.name", name), (TEAM, team)];
-    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let labels = labels.map(|(key, value)| (key.into(), value.into())).into_iter().collect();
     world.namespaces.insert(name.to_owned(), Namespace { name: name.to_owned(), labels, ..Namespace::default() });
 }
 
 fn add_pod(world: &mut World, namespace: &str, number: u32, address: IpAddr) {
-    let labels = Labels::from([(NUMBER.to_owned(), number.to_string())]);
+    let labels = Labels::from_iter([(NUMBER.into(), number.to_string().into())]);
     let pod = Pod {
         namespace: namespace.to_owned(),
         name: format!("pod-{number}"),

@@ -72,7 +72,7 @@ fn what_files_leave_out_is_filled_in() {
     assert!(!world.pods.contains_key(&key("default", "done")));
     assert_eq!(world.nodes["lab"].pod_cidrs, LAB_POD_RANGES);
     for name in ["a", "default", "y", "z"] {
-        assert_eq!(world.namespaces[name].labels["kubernetes.io/metadata.name"], name);
+        assert_eq!(world.namespaces[name].labels.get("kubernetes.io/metadata.name").unwrap(), name);
     }
 }
 
@@ -99,7 +99,7 @@ spec:
 ",
     );
     let pod = &world.pods[&key("x", "nightly")];
-    assert_eq!(pod.labels["app"], "nightly");
+    assert_eq!(pod.labels.get("app").unwrap(), "nightly");
     let ports: Vec<_> = pod.ports.iter().map(|port| (port.name.as_deref(), port.protocol.name(), port.port)).collect();
     assert_eq!(ports, [(None, "SCTP", 3), (Some("proxy"), "TCP", 2)]);
 }

@@ -137,7 +137,7 @@ impl Store {
             _ => None,
         };
         if let Some(annotations) = annotations {
-            annotations.retain(|key, _| key.starts_with(OWN) || self.annotations.contains(key));
+            annotations.retain(|key, _| key.starts_with(OWN) || self.annotations.iter().any(|kept| kept == key));
         }
         live
     }

@@ -34,15 +34,6 @@ pub(super) struct Class<'a> {
     pub(super) nodes: Vec<&'a Selector>,
 }
 
-/// An address of a known pod.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Home {
-    /// Index into [`Identities::pods`].
-    pub(super) pod: usize,
-    pub(super) address: IpAddr,
-    pub(super) class: usize,
-}
-
 /// A prefix inside which, but for longer prefixes, all addresses have one class.
 struct Boundary {
     net: IpNet,
@@ -100,29 +91,25 @@ impl<'a> Classes<'a> {
         Ok(classes)
     }
 
-    /// The addresses of all known pods, with classes that tell port names apart where a rule needs it.
-    pub(super) fn homes(&mut self, identities: &Identities<'a>, mentions: &Mentions<'a>) -> Vec<Home> {
+    /// Gives addresses of pods classes that tell port names apart too, where a rule needs it.
+    pub(super) fn tell_ports_apart(&mut self, identities: &mut Identities<'a>, mentions: &Mentions<'a>) {
+        if mentions.block_port_names.is_empty() {
+            return;
+        }
         let told_apart: Vec<NamedPorts<'a>> =
             identities.port_sets.iter().map(|ports| restrict(ports, &mentions.block_port_names)).collect();
         let mut interned: HashMap<(usize, &NamedPorts<'a>), usize> = HashMap::default();
-        let mut homes = Vec::with_capacity(identities.pods.len());
-        for (pod, known) in identities.pods.iter().enumerate() {
-            let ports = &told_apart[identities.list[known.identity].ports];
-            for &address in &known.pod.addresses {
-                let plain = self.of(address);
-                let class = if plain == 0 || ports.is_empty() {
-                    plain
-                } else {
-                    *interned.entry((plain, ports)).or_insert_with(|| {
-                        let blocks = self.list[plain].blocks.clone();
-                        self.list.push(Class { blocks, ports: ports.clone(), ..Class::default() });
-                        self.list.len() - 1
-                    })
-                };
-                homes.push(Home { pod, address, class });
+        for home in identities.homes.iter_mut().filter(|home| home.class != 0) {
+            let ports = &told_apart[identities.list[identities.pods[home.pod].identity].ports];
+            if ports.is_empty() {
+                continue;
             }
+            home.class = *interned.entry((home.class, ports)).or_insert_with_key(|(plain, _)| {
+                let blocks = self.list[*plain].blocks.clone();
+                self.list.push(Class { blocks, ports: ports.clone(), ..Class::default() });
+                self.list.len() - 1
+            });
         }
-        homes
     }
 
     /// Those addresses of nodes whose class tells more than which blocks hold them.
@@ -151,7 +138,20 @@ impl<'a> Classes<'a> {
 
     /// The class of an address that is no pod's and not in [`Classes::nodes`].
     pub(super) fn of(&self, address: IpAddr) -> usize {
-        let behind = self.boundaries.partition_point(|boundary| boundary.first <= address);
+        self.around(address, self.behind(address, 0))
+    }
+
+    /// How many boundaries begin at or before an address. It may be `last`, which is tried first: many pods have
+    /// addresses between the same two.
+    pub(super) fn behind(&self, address: IpAddr, last: usize) -> usize {
+        let is_behind = |boundary: &Boundary| boundary.first <= address;
+        let (before, after) = self.boundaries.split_at(last);
+        let is_last = before.last().is_none_or(is_behind) && !after.first().is_some_and(is_behind);
+        if is_last { last } else { self.boundaries.partition_point(is_behind) }
+    }
+
+    /// The class of an address, not less than so many boundaries.
+    pub(super) fn around(&self, address: IpAddr, behind: usize) -> usize {
         let mut at = behind.checked_sub(1);
         while let Some(index) = at {
             if self.boundaries[index].net.contains(&address) {
@@ -173,5 +173,5 @@ impl<'a> Classes<'a> {
 }
 
 fn restrict<'a>(ports: &NamedPorts<'a>, names: &PortNames<'a>) -> NamedPorts<'a> {
-    ports.iter().filter(|(protocol, name, _)| names.contains(&(*protocol, *name))).cloned().collect()
+    ports.iter().filter(|(protocol, name, _)| names.contains(&(*protocol, *name))).copied().collect()
 }

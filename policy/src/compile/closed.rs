@@ -7,11 +7,12 @@
 
 use super::hash::HashMap;
 use super::identity::{Identities, Known};
-use super::label_index::LabelIndex;
 use super::meter::Meter;
+use super::namespaces::Namespaces;
+use super::policies::Policies;
 use crate::model::{
-    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, InvalidPolicy, Isolation, Namespace, NamespaceScope,
-    NetworkPolicy, Peer, PolicyTier, Rule, Selector, World,
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, InvalidPolicy, Isolation, Namespace, NamespaceScope, Peer,
+    PolicyTier, Rule, Selector, World,
 };
 
 /// Which tenants' pods a rule may let in.
@@ -52,11 +53,18 @@ struct Door<'a> {
 /// For each of [`Identities::pods`] whether it is closed.
 ///
 /// Of a namespace whose policies are too many to look at, no pod is.
-pub(super) fn closed(world: &World, identities: &Identities<'_>, meter: &mut Meter<'_>) -> Vec<bool> {
-    let mut doors = Doors::of(world, identities);
+pub(super) fn closed(
+    world: &World,
+    policies: &Policies<'_>,
+    namespaces: &Namespaces<'_>,
+    identities: &Identities<'_>,
+    meter: &mut Meter<'_>,
+) -> Vec<bool> {
+    let mut doors = Doors::of(world, policies, namespaces, identities);
     let mut closed = Vec::with_capacity(identities.pods.len());
-    for pods in identities.pods.chunk_by(|a, b| a.pod.namespace == b.pod.namespace) {
-        let namespace = identities.list[pods[0].identity].namespace;
+    for own in &identities.namespaces {
+        let pods = &identities.pods[own.pods.clone()];
+        let namespace = own.namespace;
         let work = doors.size(namespace).saturating_mul(pods.len().max(world.namespaces.len()));
         if !meter.affords(&namespace.name, work) {
             closed.extend(pods.iter().map(|_| false));
@@ -84,74 +92,64 @@ fn is_closed(known: &Known<'_>, policies: &[Door<'_>], admin: &[Door<'_>], basel
 }
 
 /// Finds the doors of a world, each selector of namespaces evaluated once.
-struct Doors<'a> {
-    world: &'a World,
-    policies: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
-    invalid: HashMap<&'a str, Vec<&'a InvalidPolicy>>,
-    namespaces: LabelIndex<'a>,
-    /// By namespace, in the order of their names: whose pods are there.
+struct Doors<'a, 'w> {
+    world: &'w World,
+    policies: &'a Policies<'w>,
+    namespaces: &'a Namespaces<'w>,
+    /// By the namespace's place: whose pods are there.
     tenants: Vec<Admits>,
-    admitted: HashMap<&'a Selector, Admits>,
+    admitted: HashMap<&'w Selector, Admits>,
 }
 
-impl<'a> Doors<'a> {
-    fn of(world: &'a World, identities: &Identities<'_>) -> Self {
-        let mut policies: HashMap<&str, Vec<_>> = HashMap::default();
-        for policy in world.network_policies.values().filter(|policy| policy.ingress.is_some()) {
-            policies.entry(&policy.namespace).or_default().push(policy);
+impl<'a, 'w> Doors<'a, 'w> {
+    fn of(
+        world: &'w World,
+        policies: &'a Policies<'w>,
+        namespaces: &'a Namespaces<'w>,
+        identities: &Identities<'_>,
+    ) -> Self {
+        let mut tenants = vec![Admits::Nobody; namespaces.len()];
+        for own in &identities.namespaces {
+            let there = identities.list[own.identities.clone()].iter().filter_map(|identity| identity.tenant);
+            tenants[own.place] = there.fold(Admits::Nobody, |admits, tenant| admits.and(Admits::One(tenant)));
         }
-        let mut invalid: HashMap<&str, Vec<_>> = HashMap::default();
-        for policy in world.invalid_policies.values().filter(|policy| policy.isolates_ingress) {
-            invalid.entry(&policy.namespace).or_default().push(policy);
-        }
-        let by_namespace = identities.pods.chunk_by(|a, b| a.pod.namespace == b.pod.namespace);
-        let there: HashMap<&str, Admits> = by_namespace
-            .map(|pods| {
-                let tenants = pods.iter().filter_map(|known| known.membership.tenant);
-                let admits = tenants.fold(Admits::Nobody, |admits, tenant| admits.and(Admits::One(tenant)));
-                (pods[0].pod.namespace.as_str(), admits)
-            })
-            .collect();
-        let tenants = world.namespaces.keys().map(|name| there.get(name.as_str()).copied().unwrap_or_default());
-        Self {
-            world,
-            policies,
-            invalid,
-            namespaces: LabelIndex::new(world.namespaces.values().map(|namespace| &namespace.labels).collect()),
-            tenants: tenants.collect(),
-            admitted: HashMap::default(),
-        }
+        Self { world, policies, namespaces, tenants, admitted: HashMap::default() }
     }
 
     /// Rules and peers of the policies that isolate a namespace's pods from ingress: each may be held against every pod
     /// of the namespace, or against every namespace.
     fn size(&self, namespace: &Namespace) -> usize {
-        let policies = self.policies.get(namespace.name.as_str()).into_iter().flatten();
-        let peers = policies.flat_map(|policy| policy.ingress.iter().flatten()).map(|rule| 1 + rule.peers.len());
-        let invalid = self.invalid.get(namespace.name.as_str()).map_or(0, Vec::len);
-        peers.sum::<usize>() + invalid
+        let rules = self.policies.of_namespace(&namespace.name).iter().filter_map(|policy| policy.ingress.as_ref());
+        let peers = rules.flatten().map(|rule| 1 + rule.peers.len());
+        peers.sum::<usize>() + self.invalid(namespace).count()
+    }
+
+    /// Those that are not understood and isolate pods of a namespace from ingress.
+    fn invalid(&self, namespace: &Namespace) -> impl Iterator<Item = &'w InvalidPolicy> {
+        self.policies.invalid(&namespace.name).iter().copied().filter(|policy| policy.isolates_ingress)
     }
 
     /// The NetworkPolicies that isolate pods of a namespace from ingress.
-    fn of_policies(&mut self, namespace: &Namespace) -> Vec<Door<'a>> {
-        let policies = self.policies.get(namespace.name.as_str()).cloned().unwrap_or_default();
-        let door = |policy: &'a NetworkPolicy| {
-            let rules = policy.ingress.as_deref().unwrap_or_default();
+    fn of_policies(&mut self, namespace: &Namespace) -> Vec<Door<'w>> {
+        let policies = self.policies;
+        let isolating = policies.of_namespace(&namespace.name).iter();
+        let isolating = isolating.filter_map(|policy| Some((&policy.subject, policy.ingress.as_ref()?)));
+        let door = |(pods, rules): (&'w Selector, &'w Vec<Rule>)| {
             let named = rules.iter().flat_map(|rule| &rule.peers).filter_map(named);
-            Door { pods: &policy.subject, admits: self.admits(named), is_wide: rules.iter().any(is_wide) }
+            Door { pods, admits: self.admits(named), is_wide: rules.iter().any(is_wide) }
         };
-        let mut doors: Vec<Door<'_>> = policies.into_iter().map(door).collect();
-        let invalid = self.invalid.get(namespace.name.as_str()).into_iter().flatten();
+        let mut doors: Vec<Door<'_>> = isolating.map(door).collect();
+        let invalid = self.invalid(namespace);
         doors.extend(invalid.map(|it| Door { pods: &it.subject, admits: Admits::Nobody, is_wide: false }));
         doors
     }
 
     /// The policies of a tier that accept in ingress, and select pods of a namespace.
-    fn of_tier(&mut self, tier: PolicyTier, namespace: &Namespace) -> Vec<Door<'a>> {
+    fn of_tier(&mut self, tier: PolicyTier, namespace: &Namespace) -> Vec<Door<'w>> {
         let world = self.world;
         let selecting = world.cluster_network_policies.values().filter(|policy| policy.tier == tier);
         let selecting = selecting.filter(|policy| policy.subject.namespaces.matches(&namespace.labels));
-        let door = |policy: &'a ClusterNetworkPolicy| {
+        let door = |policy: &'w ClusterNetworkPolicy| {
             let accepting = policy.ingress.iter().filter(|rule| accepts(rule));
             let named = accepting.flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
                 ClusterPeer::Pods(pods) => Some(&pods.namespaces),
@@ -164,7 +162,7 @@ impl<'a> Doors<'a> {
         selecting.map(door).collect()
     }
 
-    fn admits(&mut self, selectors: impl Iterator<Item = &'a Selector>) -> Admits {
+    fn admits(&mut self, selectors: impl Iterator<Item = &'w Selector>) -> Admits {
         let Self { namespaces, tenants, admitted, .. } = self;
         selectors.fold(Admits::Nobody, |admits, selector| {
             let matched = || namespaces.matched(selector).0.into_iter().map(|index| tenants[index]);

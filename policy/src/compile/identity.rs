@@ -1,10 +1,15 @@
 //! Identities: what a pod is to the selectors and port names that the live sets mention, and nothing more.
 
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::both::both;
+use super::class::Classes;
 use super::hash::{HashMap, HashSet};
+use super::ids::{Digest, digest};
 use super::mentions::Mentions;
-use super::set::named_numbers;
-use crate::model::tenants::{Membership, NamespaceTenancy, Tenancy, Tenant};
-use crate::model::{Labels, Namespace, Pod, Protocol, World};
+use crate::model::tenants::{Membership, NamespaceTenancy, Tenancy};
+use crate::model::{Labels, Namespace, Pod, PodKey, Protocol, World};
 
 /// A pod that has an address of its own and whose Namespace is known.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +20,22 @@ pub(super) struct Known<'a> {
     pub(super) identity: usize,
 }
 
+/// An address of a known pod.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    /// Index into [`Identities::pods`].
+    pub(super) pod: usize,
+    pub(super) address: IpAddr,
+    /// Index into [`Classes::list`].
+    pub(super) class: usize,
+}
+
 /// All that a set can tell of a pod.
 #[derive(Debug)]
-pub(super) struct Identity<'a> {
+pub(super) struct Identity {
     pub(super) tenant: Option<usize>,
-    pub(super) namespace: &'a Namespace,
+    /// Index into [`Identities::namespaces`].
+    pub(super) namespace: usize,
     /// Index into [`Identities::label_sets`].
     pub(super) labels: usize,
     /// Index into [`Identities::port_sets`].
@@ -28,44 +44,60 @@ pub(super) struct Identity<'a> {
     pub(super) pods: usize,
 }
 
-/// Numbers behind port names, ascending by protocol and name.
-pub(super) type NamedPorts<'a> = Vec<(Protocol, &'a str, Vec<u16>)>;
+/// A namespace with pods: they are neighbours, and so are their identities.
+#[derive(Debug)]
+pub(super) struct Inhabited<'a> {
+    pub(super) namespace: &'a Namespace,
+    /// How many of [`World::namespaces`] come before it.
+    pub(super) place: usize,
+    /// Indices into [`Identities::pods`].
+    pub(super) pods: Range<usize>,
+    /// Indices into [`Identities::list`].
+    pub(super) identities: Range<usize>,
+    /// Its name, and those of its labels that some selector asks for.
+    content: Digest,
+}
+
+/// Numbers behind port names, ascending, each once.
+pub(super) type NamedPorts<'a> = Vec<(Protocol, &'a str, u16)>;
 
 type Projection<'a> = Vec<(&'a str, &'a str)>;
 
-/// The distinct identities of a world, namespace by namespace.
+/// The distinct identities of a world.
+#[derive(Default)]
 pub(super) struct Identities<'a> {
+    /// By name.
+    pub(super) namespaces: Vec<Inhabited<'a>>,
     pub(super) pods: Vec<Known<'a>>,
+    pub(super) homes: Vec<Home>,
     /// Pods whose Namespace is not known.
     pub(super) strangers: Vec<&'a Pod>,
-    pub(super) list: Vec<Identity<'a>>,
+    /// Known ones and strangers that have ports at their nodes' addresses.
+    pub(super) with_host_ports: Vec<&'a Pod>,
+    pub(super) list: Vec<Identity>,
     /// The labels that some selector asks for in their namespace, and nothing of those that none does: pods of
     /// namespaces in which different ones are asked for share a set.
     label_sets: Vec<(Projection<'a>, Labels)>,
     pub(super) port_sets: Vec<NamedPorts<'a>>,
-    namespace_labels: HashMap<&'a str, Projection<'a>>,
 }
 
 impl<'a> Identities<'a> {
-    pub(super) fn of(world: &'a World, tenancy: &Tenancy<'_>, mentions: &Mentions<'a>) -> Self {
-        let identities = Self {
-            pods: Vec::with_capacity(world.pods.len()),
-            strangers: Vec::new(),
-            list: Vec::new(),
-            label_sets: Vec::new(),
-            port_sets: Vec::new(),
-            namespace_labels: HashMap::default(),
+    pub(super) fn of(world: &'a World, tenancy: &Tenancy<'_>, mentions: &Mentions<'a>, classes: &Classes<'a>) -> Self {
+        let namespaces: Vec<_> = world.namespaces.values().zip(tenancy.by_namespace()).enumerate().collect();
+        let (front, back) = namespaces.split_at(namespaces.len() / 2);
+        // Its memory is this thread's: another's would be new memory at every compile.
+        let new = || Found::new(mentions, classes, world.pods.len() / 2 + 1);
+        let (mut found, mut behind) = (new(), new());
+        let Some((_, (first, _))) = back.first() else {
+            found.add_all(world.pods.values(), &[]);
+            return found.identities;
         };
-        let mut found = Found { identities, mentions, labels: HashMap::default(), ports: HashMap::default() };
-        let pods: Vec<&Pod> = world.pods.values().filter(|pod| !pod.host_network).collect();
-        // Pods of one namespace are neighbours.
-        for own in pods.chunk_by(|a, b| a.namespace == b.namespace) {
-            let name = own[0].namespace.as_str();
-            match world.namespaces.get(name).zip(tenancy.in_namespace(name)) {
-                Some((namespace, owner)) => found.add(namespace, owner, own),
-                None => found.identities.strangers.extend(own),
-            }
-        }
+        let split = PodKey { namespace: first.name.clone(), name: String::new() };
+        both(
+            || behind.add_all(world.pods.range(&split..).map(|(_, pod)| pod), back),
+            || found.add_all(world.pods.range(..&split).map(|(_, pod)| pod), front),
+        );
+        found.append(behind);
         found.identities
     }
 
@@ -78,20 +110,24 @@ impl<'a> Identities<'a> {
     pub(super) fn told_apart_by(&self, keys: &HashSet<&str>) -> usize {
         let without = self.list.iter().map(|identity| {
             let labels = self.label_sets[identity.labels].0.iter().filter(|(key, _)| !keys.contains(key));
-            (identity.tenant, identity.namespace.name.as_str(), identity.ports, labels.collect::<Vec<_>>())
+            (identity.tenant, identity.namespace, identity.ports, labels.collect::<Vec<_>>())
         });
         self.list.len() - without.collect::<HashSet<_>>().len()
     }
 
-    /// What an identity stands for, for its digest.
-    pub(super) fn content<'b>(&'b self, identity: &'b Identity<'a>, tenancy: &'b Tenancy<'_>) -> Content<'b> {
-        Content {
-            tenant: identity.tenant.map(|tenant| &tenancy.tenants()[tenant]),
-            namespace: &identity.namespace.name,
-            namespace_labels: self.namespace_labels.get(identity.namespace.name.as_str()).map_or(&[], Vec::as_slice),
-            labels: &self.label_sets[identity.labels].0,
-            ports: &self.port_sets[identity.ports],
-        }
+    /// What each identity stands for: tenant, namespace, labels and ports, each a digest, because many identities share
+    /// it. Only what its pods have: a label or a port name that nobody mentioned before changes no identity of a pod
+    /// without it.
+    pub(super) fn add_digests(&self, tenancy: &Tenancy<'_>, digests: &mut Vec<Digest>) {
+        let tenants: Vec<Digest> = tenancy.tenants().iter().map(digest).collect();
+        let labels: Vec<Digest> = self.label_sets.iter().map(|(projection, _)| digest(projection)).collect();
+        let ports: Vec<Digest> = self.port_sets.iter().map(digest).collect();
+        let content = |identity: &Identity| {
+            let tenant = identity.tenant.map_or(Digest::default(), |tenant| tenants[tenant]);
+            let namespace = self.namespaces[identity.namespace].content;
+            digest([tenant, namespace, labels[identity.labels], ports[identity.ports]].as_flattened())
+        };
+        digests.extend(self.list.iter().map(content));
     }
 }
 
@@ -99,37 +135,128 @@ impl<'a> Identities<'a> {
 struct Found<'a, 'm> {
     identities: Identities<'a>,
     mentions: &'m Mentions<'a>,
+    classes: &'m Classes<'a>,
     /// Indices of [`Identities::label_sets`] and [`Identities::port_sets`].
     labels: HashMap<Projection<'a>, usize>,
     ports: HashMap<NamedPorts<'a>, usize>,
+    /// Indices of [`Identities::list`], by tenant, labels and ports: those of one namespace.
+    by_content: HashMap<(Option<usize>, usize, usize), usize>,
 }
 
-impl<'a> Found<'a, '_> {
+/// A namespace, its place, and whose it is.
+type Place<'a, 't> = (usize, (&'a Namespace, NamespaceTenancy<'t>));
+
+impl<'a, 'm> Found<'a, 'm> {
+    fn new(mentions: &'m Mentions<'a>, classes: &'m Classes<'a>, pods: usize) -> Self {
+        let identities = Identities {
+            pods: Vec::with_capacity(pods),
+            homes: Vec::with_capacity(pods),
+            list: Vec::with_capacity(pods),
+            ..Identities::default()
+        };
+        let (labels, ports, by_content) = Default::default();
+        Self { identities, mentions, classes, labels, ports, by_content }
+    }
+
+    /// Pods and some of the world's namespaces, both in the order of namespaces' names.
+    fn add_all(&mut self, pods: impl Iterator<Item = &'a Pod>, namespaces: &[Place<'a, '_>]) {
+        let mut pods = pods.filter(|pod| !pod.host_network).peekable();
+        for &(place, (namespace, owner)) in namespaces {
+            while let Some(pod) = pods.next_if(|pod| pod.namespace < namespace.name) {
+                self.add_stranger(pod);
+            }
+            let own = std::iter::from_fn(|| pods.next_if(|pod| pod.namespace == namespace.name));
+            self.add(place, namespace, owner, own);
+        }
+        pods.for_each(|pod| self.add_stranger(pod));
+    }
+
+    /// Adds what was found among the namespaces behind these.
+    fn append(&mut self, behind: Found<'a, '_>) {
+        let behind = behind.identities;
+        let labels: Vec<usize> = behind.label_sets.iter().map(|(asked, _)| self.label_set(asked)).collect();
+        let ports: Vec<usize> = behind.port_sets.iter().map(|named| self.port_set(named, None)).collect();
+        let own = &mut self.identities;
+        let (pods, list, namespaces) = (own.pods.len(), own.list.len(), own.namespaces.len());
+        let shifted = |range: Range<usize>, by: usize| range.start + by..range.end + by;
+        own.namespaces.extend(behind.namespaces.into_iter().map(|it| Inhabited {
+            pods: shifted(it.pods, pods),
+            identities: shifted(it.identities, list),
+            ..it
+        }));
+        own.homes.extend(behind.homes.into_iter().map(|it| Home { pod: it.pod + pods, ..it }));
+        own.pods.extend(behind.pods.into_iter().map(|it| Known { identity: it.identity + list, ..it }));
+        own.list.extend(behind.list.into_iter().map(|it| Identity {
+            namespace: it.namespace + namespaces,
+            labels: labels[it.labels],
+            ports: ports[it.ports],
+            ..it
+        }));
+        own.strangers.extend(behind.strangers);
+        own.with_host_ports.extend(behind.with_host_ports);
+    }
+
     /// The pods of one namespace.
-    fn add(&mut self, namespace: &'a Namespace, owner: NamespaceTenancy<'_>, pods: &[&'a Pod]) {
-        let mentions = self.mentions;
-        let name = namespace.name.as_str();
-        let own_keys = mentions.own_pod_keys.get(name);
-        let is_asked = |key: &str| mentions.pod_keys.contains(key) || own_keys.is_some_and(|keys| keys.contains(key));
-        let labels = project(&namespace.labels, |key| mentions.namespace_keys.contains(key));
-        self.identities.namespace_labels.insert(name, labels.collect());
-        let mut by_content: HashMap<(Option<usize>, usize, usize), usize> = HashMap::default();
-        let (mut asked, mut ports) = (Projection::new(), None);
+    fn add(
+        &mut self,
+        place: usize,
+        namespace: &'a Namespace,
+        owner: NamespaceTenancy<'_>,
+        pods: impl Iterator<Item = &'a Pod>,
+    ) {
+        let (first_pod, first_identity) = (self.identities.pods.len(), self.identities.list.len());
+        let own_keys = self.mentions.own_pod_keys.get(namespace.name.as_str());
+        let pod_keys = &self.mentions.pod_keys;
+        let is_asked = |key: &str| pod_keys.contains(key) || own_keys.is_some_and(|keys| keys.contains(key));
+        let (mut labels, mut ports) = (Projection::new(), NamedPorts::new());
+        let mut ports_before = None;
+        let mut behind = 0;
+        self.by_content.clear();
         for pod in pods {
             let membership = owner.membership(pod);
-            asked.clear();
-            asked.extend(project(&pod.labels, is_asked));
-            let labels = self.label_set(&asked);
-            let of_pod = self.port_set(ports_of(pod, mentions), ports);
-            ports = Some(of_pod);
-            let list = &mut self.identities.list;
-            let identity = *by_content.entry((membership.tenant, labels, of_pod)).or_insert_with(|| {
-                list.push(Identity { tenant: membership.tenant, namespace, labels, ports: of_pod, pods: 0 });
-                list.len() - 1
-            });
-            list[identity].pods += 1;
+            labels.clear();
+            labels.extend(project(&pod.labels, is_asked));
+            ports.clear();
+            self.mentions.ports_of(pod, &mut ports);
+            let of_pod = self.port_set(&ports, ports_before);
+            ports_before = Some(of_pod);
+            let of_labels = self.label_set(&labels);
+            let identity = self.identity(membership.tenant, of_labels, of_pod);
+            for &address in &pod.addresses {
+                behind = self.classes.behind(address, behind);
+                let class = self.classes.around(address, behind);
+                self.identities.homes.push(Home { pod: self.identities.pods.len(), address, class });
+            }
             self.identities.pods.push(Known { pod, membership, identity });
+            self.identities.with_host_ports.extend(Some(pod).filter(|pod| pod.has_host_ports()));
         }
+        if self.identities.pods.len() > first_pod {
+            let asked: Projection<'_> =
+                project(&namespace.labels, |key| self.mentions.namespace_keys.contains(key)).collect();
+            self.identities.namespaces.push(Inhabited {
+                namespace,
+                place,
+                pods: first_pod..self.identities.pods.len(),
+                identities: first_identity..self.identities.list.len(),
+                content: digest(&(&namespace.name, asked)),
+            });
+        }
+    }
+
+    fn add_stranger(&mut self, pod: &'a Pod) {
+        self.identities.strangers.push(pod);
+        self.identities.with_host_ports.extend(Some(pod).filter(|pod| pod.has_host_ports()));
+    }
+
+    /// The identity of another pod of the namespace that is being added.
+    fn identity(&mut self, tenant: Option<usize>, labels: usize, ports: usize) -> usize {
+        let Identities { list, namespaces, .. } = &mut self.identities;
+        let identity = *self.by_content.entry((tenant, labels, ports)).or_insert_with(|| {
+            list.push(Identity { tenant, namespace: namespaces.len(), labels, ports, pods: 0 });
+            list.len() - 1
+        });
+        list[identity].pods += 1;
+        identity
     }
 
     fn label_set(&mut self, asked: &[(&'a str, &'a str)]) -> usize {
@@ -137,44 +264,25 @@ impl<'a> Found<'a, '_> {
             return *known;
         }
         let sets = &mut self.identities.label_sets;
-        let labels = asked.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels = asked.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         self.labels.insert(asked.to_vec(), sets.len());
         sets.push((asked.to_vec(), labels));
         sets.len() - 1
     }
 
-    /// Mostly it is `last`, that of the pod before.
-    fn port_set(&mut self, named: NamedPorts<'a>, last: Option<usize>) -> usize {
+    /// Mostly it is `before`, that of the pod before.
+    fn port_set(&mut self, named: &[(Protocol, &'a str, u16)], before: Option<usize>) -> usize {
         let sets = &mut self.identities.port_sets;
-        if let Some(last) = last.filter(|last| sets[*last] == named) {
-            return last;
+        let before = before.filter(|before| sets[*before] == named);
+        if let Some(known) = before.or_else(|| self.ports.get(named).copied()) {
+            return known;
         }
-        *self.ports.entry(named).or_insert_with_key(|named| {
-            sets.push(named.clone());
-            sets.len() - 1
-        })
+        self.ports.insert(named.to_vec(), sets.len());
+        sets.push(named.to_vec());
+        sets.len() - 1
     }
-}
-
-/// Only what the pod has: a label or a port name that nobody mentioned before changes no identity of a pod
-/// without it.
-#[derive(Hash)]
-pub(super) struct Content<'a> {
-    tenant: Option<&'a Tenant>,
-    namespace: &'a str,
-    namespace_labels: &'a [(&'a str, &'a str)],
-    labels: &'a [(&'a str, &'a str)],
-    ports: &'a [(Protocol, &'a str, Vec<u16>)],
 }
 
 fn project(labels: &Labels, is_asked: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
     labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| is_asked(key))
-}
-
-fn ports_of<'a>(pod: &'a Pod, mentions: &Mentions<'_>) -> NamedPorts<'a> {
-    let own = pod.ports.iter().filter_map(|port| Some((port.protocol, port.name.as_deref()?)));
-    let mut mentioned: Vec<(Protocol, &str)> = own.filter(|name| mentions.port_names.contains(name)).collect();
-    mentioned.sort_unstable();
-    mentioned.dedup();
-    mentioned.into_iter().map(|(protocol, name)| (protocol, name, named_numbers(pod, protocol, name))).collect()
 }

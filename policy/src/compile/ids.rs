@@ -103,7 +103,7 @@ pub(super) const fn program_length(digest: &Digest) -> u32 {
 /// Keys of the hash. They are no secret: they make it a function of its own.
 const KEYS: (u64, u64) = (0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
 
-pub(super) fn digest(content: &impl Hash) -> Digest {
+pub(super) fn digest(content: &(impl Hash + ?Sized)) -> Digest {
     let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
     content.hash(&mut hasher);
     let (high, low) = hasher.finish128().as_u64();

@@ -24,12 +24,14 @@ impl<'a> LabelIndex<'a> {
 
     /// The sets that the selector matches, ascending, and how many it was held against.
     pub(super) fn matched(&self, selector: &Selector) -> (Vec<usize>, usize) {
-        let candidates = selector.requirements.iter().filter_map(|requirement| self.candidates(requirement));
-        let fewest = candidates.min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>());
-        let matches = |index: &usize| selector.matches(self.sets[*index]);
-        let Some(lists) = fewest else {
+        let candidates = selector.requirements.iter().filter_map(|it| Some((it, self.candidates(it)?)));
+        let fewest = candidates.min_by_key(|(_, lists)| lists.iter().map(|list| list.len()).sum::<usize>());
+        let Some((met, lists)) = fewest else {
+            let matches = |index: &usize| selector.matches(self.sets[*index]);
             return ((0..self.sets.len()).filter(matches).collect(), self.sets.len());
         };
+        let others = || selector.requirements.iter().filter(|other| !std::ptr::eq(*other, met));
+        let matches = |index: &usize| others().all(|requirement| requirement.matches(self.sets[*index]));
         let held_against = lists.iter().map(|list| list.len()).sum();
         let mut matched: Vec<usize> = lists.into_iter().flatten().copied().filter(matches).collect();
         matched.sort_unstable();

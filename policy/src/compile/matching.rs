@@ -7,6 +7,7 @@ use super::class::Classes;
 use super::hash::HashMap;
 use super::identity::Identities;
 use super::label_index::LabelIndex;
+use super::namespaces::Namespaces;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
 use crate::model::{Block, Selector};
 
@@ -15,40 +16,49 @@ pub(super) struct Matching<'a> {
     identities: &'a Identities<'a>,
     labels: LabelIndex<'a>,
     /// Identities with each set of labels.
-    with_labels: Vec<Vec<usize>>,
-    namespaces: LabelIndex<'a>,
-    namespace_index: HashMap<&'a str, usize>,
-    /// Identities of each namespace, which are neighbours.
-    in_namespace: Vec<Range<usize>>,
+    with_labels: Vec<Vec<u32>>,
+    namespaces: &'a Namespaces<'a>,
+    /// Identities of each namespace of the world, which are neighbours.
+    in_namespace: Vec<Range<u32>>,
     /// Classes of each block, by its index.
-    of_block: Vec<Vec<usize>>,
+    of_block: Vec<Vec<u32>>,
     block_index: HashMap<&'a Block, usize>,
     /// Classes of each selector of nodes.
-    of_nodes: HashMap<&'a Selector, Vec<usize>>,
-    pods: HashMap<&'a Selector, Vec<usize>>,
-    peers: HashMap<&'a SetPeer, Vec<usize>>,
+    of_nodes: HashMap<&'a Selector, Vec<u32>>,
+    /// Namespaces' places and sets of labels that selectors match.
+    in_selected: HashMap<&'a Selector, Vec<usize>>,
+    pods: HashMap<&'a Selector, WithLabels>,
+    /// By place, for the namespaces of one peer at a time.
+    is_there: Vec<bool>,
+    /// Indices of `matched`.
+    peers: HashMap<&'a SetPeer, usize>,
+    matched: Vec<Vec<u32>>,
     /// Labels that were looked at and matches that were found since somebody asked.
     work: usize,
 }
 
+/// Sets of labels, and how many identities have one of them.
+struct WithLabels {
+    sets: Vec<usize>,
+    identities: usize,
+}
+
 /// Rules of a set that match a peer, in their order: (identity or class, rule).
-pub(super) type Pairs = Vec<(usize, usize)>;
+pub(super) type Pairs = Vec<(u32, u32)>;
 
 impl<'a> Matching<'a> {
-    pub(super) fn new(identities: &'a Identities<'a>, classes: &Classes<'a>) -> Self {
+    pub(super) fn new(identities: &'a Identities<'a>, namespaces: &'a Namespaces<'a>, classes: &Classes<'a>) -> Self {
         let mut with_labels = vec![Vec::new(); identities.label_sets().count()];
-        for (index, identity) in identities.list.iter().enumerate() {
+        for (index, identity) in (0..).zip(&identities.list) {
             with_labels[identity.labels].push(index);
         }
-        let (mut namespaces, mut in_namespace, mut start) = (Vec::new(), Vec::new(), 0);
-        for own in identities.list.chunk_by(|a, b| std::ptr::eq(a.namespace, b.namespace)) {
-            namespaces.push(own[0].namespace);
-            in_namespace.push(start..start + own.len());
-            start += own.len();
+        let mut in_namespace = vec![0..0; namespaces.len()];
+        for own in &identities.namespaces {
+            in_namespace[own.place] = own.identities.start as u32..own.identities.end as u32;
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
-        let mut of_nodes: HashMap<&Selector, Vec<usize>> = HashMap::default();
-        for (class, content) in classes.list.iter().enumerate() {
+        let mut of_nodes: HashMap<&Selector, Vec<u32>> = HashMap::default();
+        for (class, content) in (0..).zip(&classes.list) {
             content.blocks.iter().for_each(|&block| of_block[block].push(class));
             content.nodes.iter().for_each(|&selector| of_nodes.entry(selector).or_default().push(class));
         }
@@ -56,14 +66,16 @@ impl<'a> Matching<'a> {
             identities,
             labels: LabelIndex::new(identities.label_sets().collect()),
             with_labels,
-            namespace_index: (0..).zip(&namespaces).map(|(index, it)| (it.name.as_str(), index)).collect(),
-            namespaces: LabelIndex::new(namespaces.into_iter().map(|it| &it.labels).collect()),
+            namespaces,
             in_namespace,
             of_block,
             block_index: classes.blocks.iter().enumerate().map(|(index, block)| (*block, index)).collect(),
             of_nodes,
+            in_selected: HashMap::default(),
             pods: HashMap::default(),
+            is_there: vec![false; namespaces.len()],
             peers: HashMap::default(),
+            matched: Vec::new(),
             work: 0,
         }
     }
@@ -75,13 +87,15 @@ impl<'a> Matching<'a> {
     pub(super) fn pairs(&mut self, set: &'a PolicySet, most: usize) -> Result<(Pairs, Pairs, usize), usize> {
         let (mut identities, mut classes) = (Pairs::new(), Pairs::new());
         self.work = 0;
-        for (index, rule) in set.rules.iter().enumerate() {
+        for (index, rule) in (0..).zip(&set.rules) {
             if self.work + identities.len() + classes.len() > most {
                 return Err(self.work + identities.len() + classes.len());
             }
             match &rule.peers {
                 Peers::Any => {}
-                Peers::AnyPod => identities.extend((0..self.identities.list.len()).map(|identity| (identity, index))),
+                Peers::AnyPod => {
+                    identities.extend((0..).zip(&self.identities.list).map(|(identity, _)| (identity, index)));
+                }
                 Peers::Listed(peers) => {
                     for peer in peers {
                         let (pairs, matched) = match peer {
@@ -95,59 +109,69 @@ impl<'a> Matching<'a> {
             }
         }
         for pairs in [&mut identities, &mut classes] {
-            pairs.sort_unstable();
+            // Not unstable: what each peer matches is ascending, and the stable sort merges what is sorted.
+            pairs.sort();
             pairs.dedup();
         }
         let work = self.work + identities.len() + classes.len();
         Ok((identities, classes, work))
     }
 
-    fn in_block(&self, block: &Block) -> &[usize] {
+    fn in_block(&self, block: &Block) -> &[u32] {
         self.block_index.get(block).map_or(&[], |&at| &self.of_block[at])
     }
 
-    fn of_nodes(&self, selector: &Selector) -> &[usize] {
+    fn of_nodes(&self, selector: &Selector) -> &[u32] {
         self.of_nodes.get(selector).map_or(&[], Vec::as_slice)
     }
 
     /// The identities that a peer selects.
-    fn matched(&mut self, peer: &'a SetPeer) -> &[usize] {
-        if !self.peers.contains_key(peer) {
+    fn matched(&mut self, peer: &'a SetPeer) -> &[u32] {
+        let known = self.peers.get(peer).copied();
+        let index = known.unwrap_or_else(|| {
             let matched = self.evaluate(peer);
-            self.peers.insert(peer, matched);
-        }
-        self.peers.get(peer).map_or(&[], Vec::as_slice)
+            self.peers.insert(peer, self.matched.len());
+            self.matched.push(matched);
+            self.matched.len() - 1
+        });
+        &self.matched[index]
     }
 
     /// Goes over the identities of the namespaces or over those with the labels, whichever are fewer.
-    fn evaluate(&mut self, peer: &'a SetPeer) -> Vec<usize> {
+    fn evaluate(&mut self, peer: &'a SetPeer) -> Vec<u32> {
         let SetPeer::Pods { namespaces, pods } = peer else { return Vec::new() };
-        let namespaces = match namespaces {
-            Scope::Named(name) => self.namespace_index.get(name.as_str()).copied().into_iter().collect(),
-            Scope::Selected(selector) => {
+        let own;
+        let places: &[usize] = match namespaces {
+            Scope::Named(name) => {
+                own = self.namespaces.place(name);
+                own.as_slice()
+            }
+            Scope::Selected(selector) => self.in_selected.entry(selector).or_insert_with(|| {
                 let (matched, looked_at) = self.namespaces.matched(selector);
                 self.work += looked_at;
                 matched
-            }
+            }),
         };
-        let there: Vec<Range<usize>> = namespaces.iter().map(|&index| self.in_namespace[index].clone()).collect();
         let labels = self.pods.entry(pods).or_insert_with(|| {
-            let (matched, looked_at) = self.labels.matched(pods);
+            let (sets, looked_at) = self.labels.matched(pods);
             self.work += looked_at;
-            matched
+            let identities = sets.iter().map(|&set| self.with_labels[set].len()).sum();
+            WithLabels { sets, identities }
         });
-        let with_labels = labels.iter().map(|&set| &self.with_labels[set]);
-        let (in_namespaces, in_labels) = (there.iter().map(Range::len).sum(), with_labels.clone().map(Vec::len).sum());
-        self.work += usize::min(in_namespaces, in_labels);
-        if in_namespaces <= in_labels {
-            let has_labels = |&identity: &usize| labels.binary_search(&self.identities.list[identity].labels).is_ok();
-            there.into_iter().flatten().filter(has_labels).collect()
-        } else {
-            let is_there = |&identity: &usize| {
-                let behind = there.partition_point(|range| range.start <= identity);
-                behind > 0 && there[behind - 1].contains(&identity)
-            };
-            with_labels.flatten().copied().filter(is_there).collect()
+        let there = places.iter().map(|&place| self.in_namespace[place].clone());
+        let in_namespaces = there.clone().map(|range| range.len()).sum();
+        self.work += usize::min(in_namespaces, labels.identities);
+        let identities = &self.identities;
+        if in_namespaces <= labels.identities {
+            let labels_of = |identity: u32| &identities.list[identity as usize].labels;
+            let has_labels = |&identity: &u32| labels.sets.binary_search(labels_of(identity)).is_ok();
+            return there.flatten().filter(has_labels).collect();
         }
+        places.iter().for_each(|&place| self.is_there[place] = true);
+        let place = |identity: u32| identities.namespaces[identities.list[identity as usize].namespace].place;
+        let with_labels = labels.sets.iter().flat_map(|&set| &self.with_labels[set]).copied();
+        let matched = with_labels.filter(|&identity| self.is_there[place(identity)]).collect();
+        places.iter().for_each(|&place| self.is_there[place] = false);
+        matched
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::hash::{HashMap, HashSet};
+use super::identity::NamedPorts;
 use super::set::{Peers, PolicySet, Scope, SetPeer};
-use crate::model::{Block, Port, Protocol, Selector};
+use crate::model::{Block, Pod, Port, Protocol, Selector};
 
 /// Names of ports, each with its protocol.
 pub(super) type PortNames<'a> = HashSet<(Protocol, &'a str)>;
@@ -41,6 +42,14 @@ impl<'a> Mentions<'a> {
             mentions.port_names.extend(names);
         }
         mentions
+    }
+
+    /// Adds the numbers of a pod's ports whose names are looked up on peers: ascending, each once.
+    pub(super) fn ports_of<'p>(&self, pod: &'p Pod, named: &mut NamedPorts<'p>) {
+        let own = pod.ports.iter().filter_map(|port| Some((port.protocol, port.name.as_deref()?, port.port)));
+        named.extend(own.filter(|&(protocol, name, _)| self.port_names.contains(&(protocol, name))));
+        named.sort_unstable();
+        named.dedup();
     }
 
     fn add(&mut self, peer: &'a SetPeer) {

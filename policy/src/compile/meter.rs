@@ -80,6 +80,7 @@ pub(super) struct Cost {
     pub(super) ports: usize,
 }
 
+#[derive(Clone)]
 pub(super) struct Meter<'a> {
     pub(super) budget: &'a Budget,
     without: &'a Without,
@@ -95,8 +96,8 @@ pub(super) struct Meter<'a> {
 impl<'a> Meter<'a> {
     pub(super) fn new(world: &'a World, tenancy: &'a Tenancy<'a>, budget: &'a Budget, without: &'a Without) -> Self {
         let mut next = tenancy.tenants().len();
-        let owners = world.namespaces.keys().map(|name| {
-            let owner = tenancy.of_namespace(name).unwrap_or_else(|| {
+        let owners = world.namespaces.keys().zip(tenancy.by_namespace()).map(|(name, owner)| {
+            let owner = owner.tenant().unwrap_or_else(|| {
                 next += 1;
                 next - 1
             });

@@ -1,5 +1,6 @@
 //! World to tables: a pure function, run whole at every change.
 
+mod both;
 mod budget;
 mod class;
 mod closed;
@@ -15,8 +16,10 @@ mod label_index;
 mod matching;
 mod mentions;
 mod meter;
+mod namespaces;
 mod numbering;
 mod peers;
+mod policies;
 mod program;
 mod rows;
 mod services;
@@ -36,10 +39,14 @@ pub use input::{Binding, Input, NodeView};
 pub use set::{Peers, PolicySet, Scope, SetPeer, SetRule, Tier};
 pub use tables::{Desired, Provenance, Tables};
 
+use self::both::both;
 use self::identity::Identities;
 use self::meter::{Meter, Stop, Without};
+use self::namespaces::Namespaces;
 use self::numbering::Numbering;
-use self::subjects::Sets;
+use self::policies::Policies;
+use self::rows::Rows;
+use self::subjects::{Sets, Subject};
 use crate::model::tenants::{Finding, Tenancy};
 
 /// A compiled world, and what the next compile has to know of it.
@@ -100,55 +107,71 @@ fn attempt(
     tenancy: &Tenancy<'_>,
     meter: &mut Meter<'_>,
 ) -> Result<Compiled, Stop> {
-    let (subjects, sets) = subjects::subjects(input, tenancy, meter)?;
+    let policies = Policies::of(input.world);
+    let mut found = Ok(Default::default());
+    let (namespaces, mut numbering) = both(
+        || found = subjects::subjects(input, tenancy, &policies, meter),
+        || (Namespaces::of(input.world), Numbering::new(ids)),
+    );
+    let (subjects, sets) = found?;
     let mut live = sets.clone();
     live.extend(previous.into_iter().flat_map(|previous| previous.sets.clone()));
     let mentions = mentions::Mentions::of(live.values().map(AsRef::as_ref));
-    let identities = Identities::of(input.world, tenancy, &mentions);
     let mut classes = meter.classes(&mentions, &live, &sets)?;
-    let homes = classes.homes(&identities, &mentions);
+    let mut identities = Identities::of(input.world, tenancy, &mentions, &classes);
+    classes.tell_ports_apart(&mut identities, &mentions);
     let nodes = classes.nodes(input, &mentions);
 
-    let mut numbering = Numbering::new(ids);
-    let rows = rows::Rows {
-        identities: &identities,
-        classes: &classes,
-        tenancy,
-        numbering: &mut numbering,
-        meter: &mut *meter,
-        compiled: rows::Compiled::default(),
-    };
-    let rows = rows.compile(&live, &sets)?;
+    // An allowance of its own: nobody is closed, or not, for what the rows take.
+    let mut for_doors = meter.clone();
+    let (mut closed, mut digests) = (Vec::new(), Vec::with_capacity(identities.list.len()));
+    let rows = Rows::new(&identities, &namespaces, &classes, &mut numbering, &mut *meter);
+    let rows = both(
+        || {
+            closed = closed::closed(input.world, &policies, &namespaces, &identities, &mut for_doors);
+            identities.add_digests(tenancy, &mut digests);
+        },
+        || rows.of_sets(&live, &sets),
+    );
+    let mut rows = rows?.numbered(&digests, &live, &sets)?;
+    let numbers = std::mem::take(&mut rows.numbers);
     let tenant_numbers = number_tenants(tenancy, &mut numbering)?;
-    let closed = closed::closed(input.world, &identities, meter);
     let peers = peers::Peers {
         input: *input,
         identities: &identities,
         closed: &closed,
         classes: &classes,
-        homes: &homes,
         nodes: &nodes,
-        identity_numbers: &rows.identities,
-        class_numbers: &rows.classes,
+        numbers: &numbers,
         tenant_numbers: &tenant_numbers,
     };
-    let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
-    let services = services::fill(input, &mut numbering, &mut tables)?;
-    let endpoints = endpoints::Endpoints { input: *input, sets: &rows.sets, tenant_numbers: &tenant_numbers };
-    endpoints.fill(&subjects, &mut numbering, &mut tables)?;
-    tables.rules = rows.rules.into_iter().collect();
-    tables.ports = rows.ports;
-
-    let names = tenancy.names().iter().cloned();
-    let provenance =
-        Provenance { rules: rows.sources, tenants: tenant_numbers.into_iter().zip(names).collect(), services };
     Ok(Compiled {
-        desired: Desired { tables, provenance, ids: numbering.into_ids() },
+        desired: desired(&peers, rows, &subjects, tenancy, numbering)?,
         findings: tenancy.findings().to_vec(),
         excesses: Vec::new(),
         leftovers: live.len() > sets.len(),
         sets,
     })
+}
+
+/// What follows for addresses, Services and endpoints.
+fn desired(
+    peers: &peers::Peers<'_>,
+    rows: rows::Compiled,
+    subjects: &[Subject<'_>],
+    tenancy: &Tenancy<'_>,
+    mut numbering: Numbering<'_>,
+) -> Result<Desired, CompileError> {
+    let peers::Peers { input, identities, tenant_numbers, .. } = *peers;
+    let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
+    let services = services::fill(&input, identities, &mut numbering, &mut tables)?;
+    let endpoints = endpoints::Endpoints { input, sets: &rows.sets, tenant_numbers };
+    endpoints.fill(subjects, &mut numbering, &mut tables)?;
+    tables.rules = rows.rules.into_iter().collect();
+    tables.ports = rows.ports;
+    let tenants = tenant_numbers.iter().copied().zip(tenancy.names().iter().cloned()).collect();
+    let provenance = Provenance { rules: rows.sources, tenants, services };
+    Ok(Desired { tables, provenance, ids: numbering.into_ids() })
 }
 
 fn number_tenants(tenancy: &Tenancy<'_>, numbering: &mut Numbering<'_>) -> Result<Vec<TenantId>, CompileError> {

@@ -1,13 +1,14 @@
 //! Gives out numbers: the same thing has the same number again, and a number that is in use for something
 //! else is not touched.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 
 use common::abi::{Backends, Peer, PortRow, ProgramRef, TenantId};
 
 use super::CompileError;
+use super::hash::{HashMap, RandomState};
 use super::ids::{Digest, Id, Ids, Kind, digest, program_length};
 
 /// Numbers of one compile, on top of those that the kernel holds.
@@ -17,39 +18,36 @@ pub(super) struct Numbering<'a> {
     /// Where the search for a free number goes on, by kind and first number.
     next: BTreeMap<(Kind, u32), u32>,
     free_rows: FreeRows,
-    /// In the order in which they were given, some of them several times.
+    /// In the order in which they were given, each once.
     given: Vec<(Id, Digest)>,
     given_by_digest: ByDigest,
 }
 
-type ByDigest = HashMap<(Kind, Digest), u32, BuildHasherDefault<OfDigest>>;
+type ByDigest = HashMap<Numbered, u32>;
 
-/// A digest is a hash already, with a key of our own.
-#[derive(Default)]
-struct OfDigest(u64);
+/// What a number stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Numbered(Kind, Digest);
 
-impl Hasher for OfDigest {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, _) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.0 = self.0.rotate_left(7) ^ u64::from_ne_bytes(*word));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+/// A digest is a hash already: half of it will do.
+impl Hash for Numbered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.1;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]) ^ self.0 as u64);
     }
 }
 
 impl<'a> Numbering<'a> {
     pub(super) fn new(held: &'a Ids) -> Self {
         // Reversed, so that the smallest of several numbers with one digest is kept.
-        let held_by_digest = held.0.iter().rev().map(|(id, &digest)| ((id.kind, digest), id.number)).collect();
+        let held_by_digest = held.0.iter().rev().map(|(id, &digest)| (Numbered(id.kind, digest), id.number)).collect();
         Self {
             held,
             held_by_digest,
             next: BTreeMap::new(),
             free_rows: FreeRows::new(held),
             given: Vec::with_capacity(held.0.len()),
-            given_by_digest: HashMap::with_capacity_and_hasher(held.0.len(), BuildHasherDefault::default()),
+            given_by_digest: HashMap::with_capacity_and_hasher(held.0.len(), RandomState::default()),
         }
     }
 
@@ -63,12 +61,12 @@ impl<'a> Numbering<'a> {
         Ids(self.given.into_iter().collect())
     }
 
-    pub(super) fn identity(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
+    pub(super) fn identity(&mut self, content: Digest) -> Result<u32, CompileError> {
         self.once(Kind::Identity, content, "identities", Peer::MAX_IDENTITY, "let fewer labels be selected on")
     }
 
     pub(super) fn class(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
-        self.once(Kind::Class, content, "CIDR classes", Peer::MAX_CLASS, "let fewer ipBlocks overlap")
+        self.once(Kind::Class, digest(content), "CIDR classes", Peer::MAX_CLASS, "let fewer ipBlocks overlap")
     }
 
     pub(super) fn set(&mut self, content: Digest) -> Result<u32, CompileError> {
@@ -109,7 +107,7 @@ impl<'a> Numbering<'a> {
         let length = rows.len() as u32;
         let mut content = digest(&rows);
         content[12..].copy_from_slice(&length.to_be_bytes());
-        let known = (Kind::Program, content);
+        let known = Numbered(Kind::Program, content);
         let first = match self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {
             Some(&first) => first,
             None => self.free_rows.take(length).ok_or(CompileError::Full {
@@ -118,7 +116,7 @@ impl<'a> Numbering<'a> {
                 remedy: "write fewer rules that name ports",
             })?,
         };
-        self.give(Kind::Program, content, first);
+        self.give(known, first);
         Ok(ProgramRef::new(first, length))
     }
 
@@ -126,16 +124,14 @@ impl<'a> Numbering<'a> {
     fn once(
         &mut self,
         kind: Kind,
-        content: &impl Hash,
+        content: Digest,
         what: &'static str,
         last: u32,
         remedy: &'static str,
     ) -> Result<u32, CompileError> {
-        let content = digest(content);
-        if self.given_by_digest.contains_key(&(kind, content)) {
-            return Err(CompileError::Collision { what });
-        }
-        self.number(kind, content, what, 1..=last, remedy)
+        let given = self.given.len();
+        let number = self.number(kind, content, what, 1..=last, remedy)?;
+        if self.given.len() > given { Ok(number) } else { Err(CompileError::Collision { what }) }
     }
 
     fn number(
@@ -146,23 +142,28 @@ impl<'a> Numbering<'a> {
         numbers: RangeInclusive<u32>,
         remedy: &'static str,
     ) -> Result<u32, CompileError> {
-        let known = (kind, content);
-        if let Some(&number) = self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {
-            self.give(kind, content, number);
+        let known = Numbered(kind, content);
+        if let Some(&number) = self.given_by_digest.get(&known) {
             return Ok(number);
         }
-        let next = self.next.get(&(kind, *numbers.start())).copied().unwrap_or(*numbers.start());
-        let free = (next..=*numbers.end()).find(|&number| !self.held.0.contains_key(&Id { kind, number }));
-        let full = CompileError::Full { what, limit: numbers.end() - numbers.start() + 1, remedy };
-        let number = free.ok_or(full)?;
-        self.next.insert((kind, *numbers.start()), number.saturating_add(1));
-        self.give(kind, content, number);
+        let number = match self.held_by_digest.get(&known) {
+            Some(&number) => number,
+            None => {
+                let next = self.next.get(&(kind, *numbers.start())).copied().unwrap_or(*numbers.start());
+                let free = (next..=*numbers.end()).find(|&number| !self.held.0.contains_key(&Id { kind, number }));
+                let full = CompileError::Full { what, limit: numbers.end() - numbers.start() + 1, remedy };
+                let number = free.ok_or(full)?;
+                self.next.insert((kind, *numbers.start()), number.saturating_add(1));
+                number
+            }
+        };
+        self.give(known, number);
         Ok(number)
     }
 
-    fn give(&mut self, kind: Kind, content: Digest, number: u32) {
-        if self.given_by_digest.insert((kind, content), number).is_none() {
-            self.given.push((Id { kind, number }, content));
+    fn give(&mut self, what: Numbered, number: u32) {
+        if self.given_by_digest.insert(what, number).is_none() {
+            self.given.push((Id { kind: what.0, number }, what.1));
         }
     }
 }

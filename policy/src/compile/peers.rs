@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use common::abi::{Address, Peer, PeerKind, TenantId};
 use ipnet::IpNet;
 
-use super::class::{Classes, Home};
+use super::class::Classes;
 use super::hash::{HashMap, HashSet};
 use super::identity::Identities;
+use super::rows::Numbers;
 use super::{Input, services};
 use crate::model::PodKey;
 
@@ -19,12 +20,9 @@ pub(super) struct Peers<'a> {
     /// By pod.
     pub(super) closed: &'a [bool],
     pub(super) classes: &'a Classes<'a>,
-    pub(super) homes: &'a [Home],
     /// Classes of nodes' addresses that only they have.
     pub(super) nodes: &'a HashMap<IpAddr, usize>,
-    /// Numbers, by identity, class and tenant.
-    pub(super) identity_numbers: &'a [u32],
-    pub(super) class_numbers: &'a [u32],
+    pub(super) numbers: &'a Numbers,
     pub(super) tenant_numbers: &'a [TenantId],
 }
 
@@ -59,13 +57,13 @@ impl Peers<'_> {
         let strangers: HashSet<Address> =
             self.identities.strangers.iter().flat_map(|pod| &pod.addresses).map(|ip| Address::from(*ip)).collect();
         let mut proved = Vec::new();
-        let mut claims = Vec::with_capacity(self.homes.len());
-        for home in self.homes {
+        let mut claims = Vec::with_capacity(self.identities.homes.len());
+        for home in &self.identities.homes {
             let known = &self.identities.pods[home.pod];
             let address = Address::from(home.address);
-            let identity = self.identity_numbers[known.identity];
+            let identity = self.numbers.identities[known.identity];
             let tenant = known.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]);
-            let peer = Peer::new(PeerKind::Pod, identity, self.class_numbers[home.class], tenant);
+            let peer = Peer::new(PeerKind::Pod, identity, self.numbers.classes[home.class], tenant);
             let peer = if self.closed[home.pod] { peer.closed() } else { peer };
             let is_this = |pod: &&PodKey| pod.namespace == known.pod.namespace && pod.name == known.pod.name;
             if bound.get(&home.address).is_some_and(|pods| pods.iter().any(is_this)) {
@@ -73,7 +71,7 @@ impl Peers<'_> {
             }
             claims.push((address, peer));
         }
-        claims.sort_by_key(|(address, _)| *address);
+        claims.sort_unstable_by_key(|(address, _)| *address);
         for of_address in claims.chunk_by_mut(|a, b| a.0 == b.0) {
             if of_address.len() > 1 || strangers.contains(&of_address[0].0) {
                 of_address.iter_mut().for_each(|(_, peer)| *peer = Peer::UNKNOWN_POD);
@@ -90,7 +88,7 @@ impl Peers<'_> {
         let own = [(services::ranges(&self.input), Peer::SERVICE), (pods, Peer::UNKNOWN_POD)];
         let own = own.map(|(ranges, peer)| (IpNet::aggregate(&ranges), peer));
         let is_own = |net: &IpNet| own.iter().any(|(ranges, _)| ranges.iter().any(|range| range.contains(net)));
-        let external = |class: usize| Peer::new(PeerKind::External, 0, self.class_numbers[class], TenantId::PLATFORM);
+        let external = |class: usize| Peer::new(PeerKind::External, 0, self.numbers.classes[class], TenantId::PLATFORM);
         let classes =
             self.classes.prefixes().filter(|(net, _)| !is_own(net)).map(|(net, class)| (net, external(class)));
         let mut ranges: BTreeMap<IpNet, Peer> = classes.collect();
@@ -103,6 +101,6 @@ impl Peers<'_> {
 
     fn class(&self, address: IpAddr) -> u32 {
         let class = self.nodes.get(&address).copied().unwrap_or_else(|| self.classes.of(address));
-        self.class_numbers[class]
+        self.numbers.classes[class]
     }
 }

@@ -11,14 +11,14 @@ use super::identity::{Identities, NamedPorts};
 use super::ids::Digest;
 use super::matching::{Matching, Pairs};
 use super::meter::{Meter, Payer, Stop};
+use super::namespaces::Namespaces;
 use super::numbering::Numbering;
 use super::program::{Span, rows};
 use super::set::{PolicySet, SetRule};
-use super::set_programs::Programs;
+use super::set_programs::{Programs, Row};
 use super::settle::Taken;
 use super::subjects::Sets;
 use crate::model::ObjectRef;
-use crate::model::tenants::Tenancy;
 
 /// What becomes of the live sets in the kernel.
 #[derive(Default)]
@@ -29,39 +29,70 @@ pub(super) struct Compiled {
     pub(super) ports: BTreeMap<u32, PortRow>,
     /// Numbers of what decided.
     pub(super) sources: BTreeMap<u32, Vec<ObjectRef>>,
-    /// By identity: its number, 0 where no row of a live set is about it.
+    pub(super) numbers: Numbers,
+}
+
+/// Numbers, 0 where no row of a live set is about it.
+#[derive(Default)]
+pub(super) struct Numbers {
+    /// By index.
     pub(super) identities: Vec<u32>,
-    /// By class.
     pub(super) classes: Vec<u32>,
+}
+
+/// What some row is about.
+#[derive(Default)]
+struct Mentioned {
+    identities: Vec<bool>,
+    classes: Vec<bool>,
 }
 
 /// Compiles every set against every identity and class.
 pub(super) struct Rows<'a, 'n, 'h, 'm> {
-    pub(super) identities: &'a Identities<'a>,
-    pub(super) classes: &'a Classes<'a>,
-    pub(super) tenancy: &'a Tenancy<'a>,
-    pub(super) numbering: &'n mut Numbering<'h>,
-    pub(super) meter: &'n mut Meter<'m>,
-    pub(super) compiled: Compiled,
+    identities: &'a Identities<'a>,
+    namespaces: &'a Namespaces<'a>,
+    classes: &'a Classes<'a>,
+    numbering: &'n mut Numbering<'h>,
+    meter: &'n mut Meter<'m>,
+    compiled: Compiled,
+    mentioned: Mentioned,
+    /// Rows of sets that only the compile before used.
+    of_previous: usize,
 }
 
-impl<'a> Rows<'a, '_, '_, '_> {
-    /// `current`: the sets that this world's endpoints use, of all that are live.
-    pub(super) fn compile(mut self, live: &'a Sets, current: &Sets) -> Result<Compiled, Stop> {
-        self.compiled.identities = vec![0; self.identities.list.len()];
-        self.compiled.classes = vec![0; self.classes.list.len()];
-        let mut matching = Matching::new(self.identities, self.classes);
-        let mut of_previous = 0;
+impl<'a, 'n, 'h, 'm> Rows<'a, 'n, 'h, 'm> {
+    pub(super) fn new(
+        identities: &'a Identities<'a>,
+        namespaces: &'a Namespaces<'a>,
+        classes: &'a Classes<'a>,
+        numbering: &'n mut Numbering<'h>,
+        meter: &'n mut Meter<'m>,
+    ) -> Self {
+        let (compiled, mentioned) = Default::default();
+        Self { identities, namespaces, classes, numbering, meter, compiled, mentioned, of_previous: 0 }
+    }
+
+    /// The rows of all live sets. `current`: those that this world's endpoints use.
+    pub(super) fn of_sets(mut self, live: &'a Sets, current: &Sets) -> Result<Self, Stop> {
+        self.mentioned.identities = vec![false; self.identities.list.len()];
+        self.mentioned.classes = vec![false; self.classes.list.len()];
+        let mut matching = Matching::new(self.identities, self.namespaces, self.classes);
         for (content, set) in live {
             let payer = self.meter.payer(content, set, current);
             let before = self.compiled.rules.len();
             self.set(*content, set, payer, &mut matching)?;
             if payer == Payer::Previous {
-                of_previous += self.compiled.rules.len() - before;
+                self.of_previous += self.compiled.rules.len() - before;
             }
         }
+        Ok(self)
+    }
+
+    /// What was compiled, with the numbers of identities, whose digests these are, and classes; if it fits.
+    pub(super) fn numbered(mut self, digests: &[Digest], live: &Sets, current: &Sets) -> Result<Compiled, Stop> {
+        self.number(digests)?;
         let taken = Taken {
-            rules: self.compiled.rules.len() - of_previous,
+            rules: self.compiled.rules.len() - self.of_previous,
             ports: self.compiled.ports.len(),
             ids: self.numbering.given(),
         };
@@ -69,6 +100,8 @@ impl<'a> Rows<'a, '_, '_, '_> {
         Ok(self.compiled)
     }
 
+    /// The rows of a set. Until [`Rows::number`] their keys have an index in the place of an identity's or a class's
+    /// number.
     fn set(
         &mut self,
         content: Digest,
@@ -79,27 +112,27 @@ impl<'a> Rows<'a, '_, '_, '_> {
         let number = self.numbering.set(content)?;
         let sources = set.rules.iter().map(|rule| self.source(rule)).collect::<Result<Vec<_>, _>>()?;
         let mut programs = Programs::new(set, payer, sources);
-        let none = self.program(&mut programs, &[], None)?;
+        let none = self.program(&programs, &[], None)?;
         let matched = matching.pairs(set, self.meter.allowance(payer));
         let (by_identity, by_class, work) = matched.map_err(|work| self.meter.over(payer, Resource::Work, work))?;
         self.meter.spend(payer, work)?;
         let (identities, classes) = (self.identities, self.classes);
         let mut flags = 0;
         for pairs in groups(&by_identity) {
-            let (index, identity) = (pairs[0].0, &identities.list[pairs[0].0]);
+            let (index, identity) = (pairs[0].0, &identities.list[pairs[0].0 as usize]);
             let ports = &identities.port_sets[identity.ports];
             let Some(program) = self.row(&mut programs, pairs, ports, identity.pods)? else { continue };
             flags |= DirectionRules::IDENTITIES;
-            let key = RuleKey::identity(number, self.identity(index)?);
-            self.compiled.rules.push((key, program));
+            self.mentioned.identities[index as usize] = true;
+            self.compiled.rules.push((RuleKey::identity(number, index), program));
         }
         for pairs in groups(&by_class) {
             let class = pairs[0].0;
-            let ports = &classes.list[class].ports;
+            let ports = &classes.list[class as usize].ports;
             let Some(program) = self.row(&mut programs, pairs, ports, 1)? else { continue };
             flags |= DirectionRules::CLASSES;
-            let key = RuleKey::class(number, self.class(class)?);
-            self.compiled.rules.push((key, program));
+            self.mentioned.classes[class as usize] = true;
+            self.compiled.rules.push((RuleKey::class(number, class), program));
         }
         self.meter.rows(payer, programs.paid.rows, programs.paid.pods)?;
         self.compiled.sets.insert(content, DirectionRules { none, set: number, flags });
@@ -111,58 +144,64 @@ impl<'a> Rows<'a, '_, '_, '_> {
     fn row(
         &mut self,
         programs: &mut Programs<'a>,
-        pairs: &[(usize, usize)],
+        pairs: &[(u32, u32)],
         named: &'a NamedPorts<'a>,
         pods: usize,
     ) -> Result<Option<ProgramRef>, Stop> {
-        let mut speaking = std::mem::take(&mut programs.speaking);
-        speaking.clear();
-        speaking.extend(pairs.iter().map(|(_, rule)| *rule).filter(|rule| programs.speaks(*rule, named)));
-        let program = self.row_of(programs, &speaking, named, pods);
-        programs.speaking = speaking;
-        program
-    }
-
-    /// The program of rules that all say something about a peer; `None` where there are none.
-    fn row_of(
-        &mut self,
-        programs: &mut Programs<'a>,
-        speaking: &[usize],
-        named: &'a NamedPorts<'a>,
-        pods: usize,
-    ) -> Result<Option<ProgramRef>, Stop> {
-        if speaking.is_empty() {
-            return Ok(None);
-        }
-        if speaking.iter().any(|rule| programs.set.rules[*rule].is_of_network_policy()) {
+        let named = Some(named).filter(|_| programs.names_ports);
+        let row = match programs.found(pairs, named) {
+            Some(row) => row,
+            None => self.new_row(programs, pairs, named)?,
+        };
+        if row.is_paid {
             programs.paid.rows += 1;
             programs.paid.pods += pods;
         }
-        self.program(programs, speaking, Some(named)).map(Some)
+        Ok(row.program)
+    }
+
+    /// What the rules that match say is what those of them say that speak.
+    fn new_row(
+        &mut self,
+        programs: &mut Programs<'a>,
+        pairs: &[(u32, u32)],
+        named: Option<&'a NamedPorts<'a>>,
+    ) -> Result<Row, Stop> {
+        let matched: Vec<usize> = pairs.iter().map(|(_, rule)| *rule as usize).collect();
+        let speaking: Vec<usize> = matched.iter().copied().filter(|rule| programs.speaks(*rule, named)).collect();
+        let row = match programs.known(&speaking, named) {
+            Some(row) => row,
+            None if speaking.is_empty() => Row { program: None, is_paid: false },
+            None => {
+                let is_paid = speaking.iter().any(|rule| programs.set.rules[*rule].is_of_network_policy());
+                let row = Row { program: Some(self.program(programs, &speaking, named)?), is_paid };
+                if speaking != matched {
+                    programs.remember(speaking, named, row);
+                }
+                row
+            }
+        };
+        programs.remember(matched, named, row);
+        Ok(row)
     }
 
     /// The program of these rules and of those for any peer.
     fn program(
         &mut self,
-        programs: &mut Programs<'a>,
-        matched: &[usize],
+        programs: &Programs<'a>,
+        speaking: &[usize],
         named: Option<&'a NamedPorts<'a>>,
     ) -> Result<ProgramRef, Stop> {
-        let named = named.filter(|_| programs.names_ports);
-        if let Some(program) = programs.found(matched, named) {
-            return Ok(program);
-        }
-        let lines = programs.lines(matched, named);
+        let lines = programs.lines(speaking, named);
         let size = lines.iter().map(|line| 1 + line.spans.len()).sum();
         self.meter.spend(programs.payer, size)?;
         let rows = rows(&lines);
         if rows.len() > ProgramRef::MAX_ROWS as usize {
-            return Err(self.too_long(programs, matched, named, rows.len()));
+            return Err(self.too_long(programs, speaking, named, rows.len()));
         }
         self.meter.program(programs.payer, rows.len())?;
         let program = self.numbering.program(&rows)?;
         self.compiled.ports.extend((program.first()..).zip(rows));
-        programs.remember(matched, named, program);
         Ok(program)
     }
 
@@ -188,25 +227,30 @@ impl<'a> Rows<'a, '_, '_, '_> {
         Ok(number)
     }
 
-    fn identity(&mut self, identity: usize) -> Result<u32, CompileError> {
-        if self.compiled.identities[identity] == 0 {
-            let content = self.identities.content(&self.identities.list[identity], self.tenancy);
-            self.compiled.identities[identity] = self.numbering.identity(&content)?;
+    /// Gives what some row is about its number. All at once, so that numbers ascend as indices do: rows are then sorted
+    /// as they were made.
+    fn number(&mut self, digests: &[Digest]) -> Result<(), CompileError> {
+        for (content, is_mentioned) in digests.iter().zip(&self.mentioned.identities) {
+            let number = if *is_mentioned { self.numbering.identity(*content)? } else { 0 };
+            self.compiled.numbers.identities.push(number);
         }
-        Ok(self.compiled.identities[identity])
-    }
-
-    fn class(&mut self, class: usize) -> Result<u32, CompileError> {
-        if self.compiled.classes[class] == 0 {
-            let content = &self.classes.list[class];
-            let blocks: Vec<_> = content.blocks.iter().map(|&block| self.classes.blocks[block]).collect();
-            self.compiled.classes[class] = self.numbering.class(&(blocks, &content.ports, &content.nodes))?;
+        for (class, is_mentioned) in self.classes.list.iter().zip(&self.mentioned.classes) {
+            let blocks = || class.blocks.iter().map(|&block| self.classes.blocks[block]).collect::<Vec<_>>();
+            let number =
+                if *is_mentioned { self.numbering.class(&(blocks(), &class.ports, &class.nodes))? } else { 0 };
+            self.compiled.numbers.classes.push(number);
         }
-        Ok(self.compiled.classes[class])
+        for (key, _) in &mut self.compiled.rules {
+            *key = match key.split() {
+                Ok(identity) => RuleKey::identity(key.set, self.compiled.numbers.identities[identity as usize]),
+                Err(class) => RuleKey::class(key.set, self.compiled.numbers.classes[class as usize]),
+            };
+        }
+        Ok(())
     }
 }
 
 /// The pairs of each peer.
-fn groups(pairs: &Pairs) -> impl Iterator<Item = &[(usize, usize)]> {
+fn groups(pairs: &Pairs) -> impl Iterator<Item = &[(u32, u32)]> {
     pairs.chunk_by(|a, b| a.0 == b.0)
 }

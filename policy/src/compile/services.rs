@@ -10,6 +10,7 @@ use common::abi::{Address, Backends, Peer, PeerKind, PortKey, ServiceKey};
 use ipnet::IpNet;
 
 use super::hash::HashMap;
+use super::identity::Identities;
 use super::numbering::Numbering;
 use super::{CompileError, Input, Tables};
 use crate::model::{EndpointSlice, ObjectRef, Pod, Protocol, Service, ServiceEnd, ServicePort};
@@ -27,12 +28,13 @@ pub(super) type Names = BTreeMap<ServiceKey, Vec<ObjectRef>>;
 /// Fills the tables of Services. Those of addresses are filled.
 pub(super) fn fill(
     input: &Input<'_>,
+    identities: &Identities<'_>,
     numbering: &mut Numbering<'_>,
     tables: &mut Tables,
 ) -> Result<Names, CompileError> {
     let mut calls = Calls { input, called: BTreeMap::new() };
     calls.add_services();
-    calls.add_host_ports();
+    calls.add_host_ports(&identities.with_host_ports);
     let mut known: HashMap<Backends, u32> = HashMap::default();
     let mut names = Names::new();
     for (key, called) in calls.called {
@@ -88,8 +90,8 @@ impl Calls<'_> {
     }
 
     /// Ports of pods at addresses of their nodes.
-    fn add_host_ports(&mut self) {
-        for pod in self.input.world.pods.values().filter(|pod| !pod.host_network) {
+    fn add_host_ports(&mut self, pods: &[&Pod]) {
+        for pod in pods {
             for port in &pod.ports {
                 let Some(host) = port.host_port else { continue };
                 let name = ObjectRef::Pod { namespace: pod.namespace.clone(), name: pod.name.clone() };

@@ -22,19 +22,28 @@ pub(super) struct Programs<'a> {
     /// The rules for any peer, ascending.
     any: Vec<usize>,
     /// By the names that peers have for their ports, and the rules that match.
-    known: HashMap<Option<&'a NamedPorts<'a>>, HashMap<Vec<usize>, ProgramRef>>,
+    known: HashMap<Option<&'a NamedPorts<'a>>, HashMap<Vec<usize>, Row>>,
     /// The one that was used last: neighbours are mostly matched by the same rules.
     last: Option<Last<'a>>,
+    /// Memory for the rules of the next one.
+    matched: Vec<usize>,
     /// Rows that a NetworkPolicy has a say in.
     pub(super) paid: Paid,
-    /// Memory for the rules of a row.
-    pub(super) speaking: Vec<usize>,
+}
+
+/// What peers have that the same rules match.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// `None`: no row at all, as none of the rules says anything about them.
+    pub(super) program: Option<ProgramRef>,
+    /// A NetworkPolicy has a say in it.
+    pub(super) is_paid: bool,
 }
 
 struct Last<'a> {
     named: Option<&'a NamedPorts<'a>>,
     matched: Vec<usize>,
-    program: ProgramRef,
+    row: Row,
 }
 
 /// Rows, and the pods of their identities.
@@ -57,39 +66,43 @@ impl<'a> Programs<'a> {
             any: (0..set.rules.len()).filter(|&rule| set.rules[rule].peers == Peers::Any).collect(),
             known: HashMap::default(),
             last: None,
+            matched: Vec::new(),
             paid: Paid::default(),
-            speaking: Vec::new(),
         }
     }
 
-    /// The program of these rules, where it is there already.
-    pub(super) fn found(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>) -> Option<ProgramRef> {
-        let last = self.last.as_ref().filter(|last| last.matched == matched && last.named == named);
-        if let Some(last) = last {
-            return Some(last.program);
+    /// What a peer has that the rules of these pairs match, where that is known already.
+    pub(super) fn found(&mut self, pairs: &[(u32, u32)], named: Option<&'a NamedPorts<'a>>) -> Option<Row> {
+        self.matched.clear();
+        self.matched.extend(pairs.iter().map(|(_, rule)| *rule as usize));
+        // Most are the same in memory; two that are only equal are found below.
+        let is_same = |last: &&mut Last<'_>| last.named.map(std::ptr::from_ref) == named.map(std::ptr::from_ref);
+        if let Some(last) = self.last.as_mut().filter(is_same) {
+            if last.matched != self.matched {
+                last.row = *self.known.get(&named)?.get(&self.matched)?;
+                std::mem::swap(&mut last.matched, &mut self.matched);
+            }
+            return Some(last.row);
         }
-        let program = *self.known.get(&named)?.get(matched)?;
-        self.use_last(matched, named, program);
-        Some(program)
+        let row = self.known(&self.matched, named)?;
+        self.last = Some(Last { named, matched: self.matched.clone(), row });
+        Some(row)
     }
 
-    pub(super) fn remember(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>, program: ProgramRef) {
-        self.known.entry(named).or_default().insert(matched.to_vec(), program);
-        self.use_last(matched, named, program);
+    pub(super) fn known(&self, matched: &[usize], named: Option<&'a NamedPorts<'a>>) -> Option<Row> {
+        self.known.get(&named)?.get(matched).copied()
     }
 
-    fn use_last(&mut self, matched: &[usize], named: Option<&'a NamedPorts<'a>>, program: ProgramRef) {
-        let mut memory = self.last.take().map_or_else(Vec::new, |last| last.matched);
-        memory.clear();
-        memory.extend_from_slice(matched);
-        self.last = Some(Last { named, matched: memory, program });
+    pub(super) fn remember(&mut self, matched: Vec<usize>, named: Option<&'a NamedPorts<'a>>, row: Row) {
+        self.known.entry(named).or_default().insert(matched.clone(), row);
+        self.last = Some(Last { named, matched, row });
     }
 
     /// True where a rule says anything about a peer with these names for its ports.
-    pub(super) fn speaks(&self, rule: usize, named: &NamedPorts<'_>) -> bool {
+    pub(super) fn speaks(&self, rule: usize, named: Option<&NamedPorts<'_>>) -> bool {
         match &self.fixed[rule] {
             Some(spans) => !spans.is_empty(),
-            None => !spans(&self.set.rules[rule], Some(named)).is_empty(),
+            None => !spans(&self.set.rules[rule], named).is_empty(),
         }
     }
 
@@ -126,7 +139,7 @@ fn spans(rule: &SetRule, named: Option<&NamedPorts<'_>>) -> Vec<Span> {
             Port::Range(protocol, first, last) => spans.push(span(*protocol, *first, *last)),
             Port::Named(protocol, name) => {
                 let own = named.into_iter().flatten().filter(|(p, n, _)| p == protocol && n == name);
-                spans.extend(own.flat_map(|(_, _, numbers)| numbers).map(|&number| span(*protocol, number, number)));
+                spans.extend(own.map(|&(_, _, number)| span(*protocol, number, number)));
             }
         }
     }

@@ -8,12 +8,11 @@ use common::abi::Direction;
 use super::hash::HashMap;
 use super::ids::{Digest, digest};
 use super::meter::{Meter, Payer, Stop};
-use super::set::{PolicySet, Selecting, isolating, named_numbers, rules_of};
+use super::policies::Policies;
+use super::set::{PolicySet, Selecting, named_numbers, rules_of};
 use super::{Binding, Input, cluster};
 use crate::model::tenants::{Membership, Tenancy};
-use crate::model::{
-    ClusterNetworkPolicy, InvalidPolicy, Namespace, NetworkPolicy, Pod, PolicyTier, Port, Protocol, World,
-};
+use crate::model::{Pod, Port, Protocol};
 
 /// Policy sets by the digest of their rules.
 pub(super) type Sets = BTreeMap<Digest, Arc<PolicySet>>;
@@ -40,9 +39,9 @@ type Selection = (Direction, Vec<usize>, Vec<Vec<u16>>);
 pub(super) fn subjects<'a>(
     input: &Input<'a>,
     tenancy: &Tenancy<'_>,
+    policies: &Policies<'a>,
     meter: &mut Meter<'_>,
 ) -> Result<(Vec<Subject<'a>>, Sets), Stop> {
-    let policies = Policies::of(input.world);
     let mut found = Found { sets: Sets::new(), selected: HashMap::default(), meter };
     let mut subjects = Vec::with_capacity(input.node.endpoints.len());
     for binding in &input.node.endpoints {
@@ -63,61 +62,6 @@ pub(super) fn subjects<'a>(
         subjects.push(Subject { binding, pod: Some(KnownSubject { pod, membership, sets }) });
     }
     Ok((subjects, found.sets))
-}
-
-/// The policies of a world, for looking up those of a pod.
-struct Policies<'a> {
-    by_namespace: HashMap<&'a str, Vec<&'a NetworkPolicy>>,
-    invalid: HashMap<&'a str, Vec<&'a InvalidPolicy>>,
-    /// In the order in which they are asked.
-    cluster: Vec<&'a ClusterNetworkPolicy>,
-}
-
-impl<'a> Policies<'a> {
-    fn of(world: &'a World) -> Self {
-        let mut by_namespace: HashMap<&str, Vec<&NetworkPolicy>> = HashMap::default();
-        for policy in world.network_policies.values() {
-            by_namespace.entry(&policy.namespace).or_default().push(policy);
-        }
-        let mut invalid: HashMap<&str, Vec<&InvalidPolicy>> = HashMap::default();
-        for policy in world.invalid_policies.values() {
-            invalid.entry(&policy.namespace).or_default().push(policy);
-        }
-        Self { by_namespace, invalid, cluster: cluster::in_order(world) }
-    }
-
-    /// Being isolated keeps the Baseline tier from being asked, in that direction alone.
-    /// `closed`: the rules of the namespace's policies are left out.
-    fn selecting(&self, direction: Direction, namespace: &'a Namespace, pod: &Pod, closed: bool) -> Selecting<'a> {
-        let own = self.by_namespace.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
-        let mut own = own
-            .filter(|policy| isolating(policy, direction).is_some() && policy.subject.matches(&pod.labels))
-            .peekable();
-        let invalid = self.invalid.get(pod.namespace.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
-        let mut invalid =
-            invalid.filter(|policy| isolates(policy, direction) && policy.subject.matches(&pod.labels)).peekable();
-        let mut selecting = Selecting { isolating: Vec::new(), invalid: Vec::new(), over: None, cluster: Vec::new() };
-        if !closed {
-            selecting.isolating = own.collect();
-            selecting.invalid = invalid.collect();
-        } else if own.peek().is_some() || invalid.peek().is_some() {
-            selecting.over = Some(&namespace.name);
-        }
-        let isolates = selecting.isolates();
-        let is_asked = |policy: &&ClusterNetworkPolicy| {
-            let is_reached = !isolates || policy.tier == PolicyTier::Admin;
-            is_reached && !cluster::rules_of(policy, direction).is_empty() && cluster::selects(policy, namespace, pod)
-        };
-        selecting.cluster = self.cluster.iter().copied().filter(is_asked).collect();
-        selecting
-    }
-}
-
-const fn isolates(policy: &InvalidPolicy, direction: Direction) -> bool {
-    match direction {
-        Direction::Egress => policy.isolates_egress,
-        Direction::Ingress => policy.isolates_ingress,
-    }
 }
 
 /// The sets that were found so far.

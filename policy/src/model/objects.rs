@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use compact_str::CompactString;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -110,11 +111,17 @@ impl Pod {
     pub fn key(&self) -> PodKey {
         PodKey { namespace: self.namespace.clone(), name: self.name.clone() }
     }
+
+    /// True where some port of its node leads to it.
+    #[must_use]
+    pub fn has_host_ports(&self) -> bool {
+        self.ports.iter().any(|port| port.host_port.is_some())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerPort {
-    pub name: Option<String>,
+    pub name: Option<CompactString>,
     pub protocol: Protocol,
     pub port: u16,
     pub host_port: Option<HostPort>,

@@ -1,9 +1,12 @@
 //! Label selectors (apimachinery `pkg/labels/selector.go`): requirements, all of which must hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// The labels of an object.
-pub type Labels = BTreeMap<String, String>;
+use compact_str::CompactString;
+use litemap::LiteMap;
+
+/// The labels of an object: few, and read for every pod at every compile, so that they are one piece of memory.
+pub type Labels = LiteMap<CompactString, CompactString>;
 
 /// All requirements must hold; no requirement at all matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +49,8 @@ impl Selector {
 }
 
 impl Requirement {
-    fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
+    pub(crate) fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.get(self.key.as_str()).map(CompactString::as_str);
         match &self.operator {
             Operator::In(values) => value.is_some_and(|value| values.contains(value)),
             Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn not_in_and_does_not_exist_match_an_absent_key() {
-        let labels = Labels::from([("a".to_owned(), String::new())]);
+        let labels = Labels::from_iter([("a".into(), "".into())]);
         let requirement = |key: &str, operator| Requirement { key: key.to_owned(), operator };
         let empty = BTreeSet::from([String::new()]);
         assert!(requirement("b", Operator::NotIn(empty.clone())).matches(&labels));

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use compact_str::CompactString;
+
 use super::{Labels, Pod, Protocol};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl EndpointSlice {
 impl Service {
     #[must_use]
     pub fn selects(&self, pod: &Pod) -> bool {
-        let has = |(key, value): (&String, &String)| pod.labels.get(key) == Some(value);
+        let has = |(key, value): (&CompactString, _)| pod.labels.get(key) == Some(value);
         !self.selector.is_empty() && pod.namespace == self.namespace && self.selector.iter().all(has)
     }
 
@@ -110,7 +112,8 @@ impl ServicePort {
             TargetPort::Number(number) => Some(*number),
             TargetPort::Named(name) => {
                 let mut ports = pod.ports.iter();
-                let is = ports.find(|port| port.protocol == self.protocol && port.name.as_ref() == Some(name));
+                let is =
+                    ports.find(|port| port.protocol == self.protocol && port.name.as_deref() == Some(name.as_str()));
                 is.map(|port| port.port)
             }
         }

@@ -36,7 +36,7 @@ pub fn net(text: &str) -> IpNet {
 /// `a=1,b=2`; nothing for no labels.
 pub fn labels(text: &str) -> Labels {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap()).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    pairs.map(|pair| pair.split_once('=').unwrap()).map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// `a=1`, `a!=1`, `a`, `!a`, separated by commas.
@@ -88,7 +88,7 @@ pub fn tcp(port: u16) -> Port {
 }
 
 pub fn container_port(name: &str, protocol: Protocol, port: u16) -> ContainerPort {
-    ContainerPort { name: Some(name.to_owned()), protocol, port, host_port: None }
+    ContainerPort { name: Some(name.into()), protocol, port, host_port: None }
 }
 
 impl Default for Scene {
@@ -109,7 +109,7 @@ impl Default for Scene {
 impl Scene {
     pub fn namespace(&mut self, name: &str, marks: &str) -> &mut Namespace {
         let mut labels = labels(marks);
-        labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        labels.insert("kubernetes.io/metadata.name".into(), name.into());
         self.world.namespaces.entry(name.to_owned()).or_insert(Namespace {
             name: name.to_owned(),
             labels,

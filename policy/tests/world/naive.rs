@@ -195,7 +195,9 @@ impl Case<'_> {
                     let mut ports = destination.iter().flat_map(|pod| &pod.ports);
                     is(protocol)
                         && ports.any(|it| {
-                            it.protocol == *protocol && it.name.as_ref() == Some(name) && it.port == self.port
+                            it.protocol == *protocol
+                                && it.name.as_deref() == Some(name.as_str())
+                                && it.port == self.port
                         })
                 }
             })

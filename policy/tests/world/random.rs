@@ -126,7 +126,7 @@ fn labels() -> impl Strategy<Value = Labels> {
     let label = |key: &'static str| option::of(select(&["", "1", "2"][..])).prop_map(move |value| (key, value));
     (label("app"), label("role")).prop_map(|labels| {
         let labels = [labels.0, labels.1].into_iter();
-        labels.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()
+        labels.filter_map(|(key, value)| Some((key.into(), value?.into()))).collect()
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, ObjectMeta};
-use policy::model::{CapsuleTenant, Namespace, Node, OwnerReference};
+use policy::model::{CapsuleTenant, Labels, Namespace, Node, OwnerReference};
 use serde::Deserialize;
 
 use super::{Report, Unknown};
@@ -19,7 +19,7 @@ pub fn namespace(report: &mut Report<'_>) -> Option<Namespace> {
     let written: core::Namespace = report.parse(Unknown::Warn)?;
     let name = report.manifest.id.name.clone();
     let mut labels = report.labels("metadata", &written.metadata);
-    labels.insert(NAME_LABEL.to_owned(), name.clone());
+    labels.insert(NAME_LABEL.into(), name.as_str().into());
     let annotations = report.annotations("metadata", &written.metadata);
     let terminating = written.metadata.deletion_timestamp.is_some();
     let references = written.metadata.owner_references.unwrap_or_default();
@@ -51,7 +51,7 @@ fn check_references(report: &mut Report<'_>, references: &[meta::OwnerReference]
 pub fn implied_namespace(name: &str) -> Namespace {
     Namespace {
         name: name.to_owned(),
-        labels: [(NAME_LABEL.to_owned(), name.to_owned())].into(),
+        labels: Labels::from_iter([(NAME_LABEL.into(), name.into())]),
         ..Namespace::default()
     }
 }

@@ -7,6 +7,7 @@ mod pod;
 mod selector;
 mod service;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -169,7 +170,7 @@ impl<'a> Report<'a> {
 
     /// Labels (or annotations, whose values are free) of a `metadata` at `field`.
     pub fn labels(&mut self, field: &str, metadata: &ObjectMeta) -> Labels {
-        let labels = metadata.labels.clone().unwrap_or_default();
+        let labels = compact(metadata.labels.as_ref());
         for (key, value) in &labels {
             self.accept(format_args!("{field}.labels"), check::qualified_name(key));
             self.accept(format_args!("{field}.labels[{key}]"), check::label_value(value));
@@ -178,7 +179,7 @@ impl<'a> Report<'a> {
     }
 
     pub fn annotations(&mut self, field: &str, metadata: &ObjectMeta) -> Labels {
-        let annotations = metadata.annotations.clone().unwrap_or_default();
+        let annotations = compact(metadata.annotations.as_ref());
         for key in annotations.keys() {
             // The prefix and name of an annotation's key are compared in lower case.
             self.accept(format_args!("{field}.annotations"), check::qualified_name(&key.to_lowercase()));
@@ -190,6 +191,11 @@ impl<'a> Report<'a> {
         }
         annotations
     }
+}
+
+/// Labels or annotations as they are kept.
+fn compact(written: Option<&BTreeMap<String, String>>) -> Labels {
+    written.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// A path below a field.

@@ -123,7 +123,7 @@ fn port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort) -> 
     let protocol = report.accept(format_args!("{field}.protocol"), protocol(written_protocol));
     let port = report.accept(format_args!("{field}.containerPort"), check::port_number(written.container_port));
     let host_port = host_port(report, field, written);
-    Some(ContainerPort { name, protocol: protocol?, port: port?, host_port })
+    Some(ContainerPort { name: name.map(Into::into), protocol: protocol?, port: port?, host_port })
 }
 
 /// A `hostIP` that stands for all addresses is none.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use compact_str::CompactString;
+
 use crate::model::{Labels, Operator, Pod, Requirement, Selector, World};
 
 /// Labels that a controller gives, other ones at each roll-out.
@@ -20,7 +22,7 @@ pub(super) fn exactly(world: &World, pod: &Pod) -> Selector {
                 other
                     .labels
                     .keys()
-                    .map(String::as_str)
+                    .map(CompactString::as_str)
                     .filter(|key| labels.contains_key(*key) && !own.contains_key(*key)),
             );
         }

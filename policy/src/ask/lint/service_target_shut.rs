@@ -61,7 +61,10 @@ fn allows(policy: &NetworkPolicy, pod: &Pod, protocol: Protocol, number: u16) ->
         Port::All(own) => *own == protocol,
         Port::Range(own, first, last) => *own == protocol && (*first..=*last).contains(&number),
         Port::Named(own, name) => pod.ports.iter().any(|port| {
-            *own == protocol && port.protocol == protocol && port.port == number && port.name.as_ref() == Some(name)
+            *own == protocol
+                && port.protocol == protocol
+                && port.port == number
+                && port.name.as_deref() == Some(name.as_str())
         }),
     };
     let rules = isolates(policy, Direction::Ingress).into_iter().flatten();

@@ -88,8 +88,8 @@ fn unknown(object: &str, field: &str, selector: &Selector, candidates: &[&Labels
 }
 
 fn problem(requirement: &Requirement, candidates: &[&Labels], about: &str) -> Option<String> {
-    let key = &requirement.key;
-    let values: BTreeSet<&String> = candidates.iter().filter_map(|labels| labels.get(key)).collect();
+    let key = requirement.key.as_str();
+    let values: BTreeSet<&str> = candidates.iter().filter_map(|labels| Some(labels.get(key)?.as_str())).collect();
     match &requirement.operator {
         Operator::In(_) | Operator::Exists if values.is_empty() => {
             Some(format!("no {about} has the label {key}, so this matches nobody"))
@@ -97,7 +97,7 @@ fn problem(requirement: &Requirement, candidates: &[&Labels], about: &str) -> Op
         Operator::NotIn(_) | Operator::DoesNotExist if values.is_empty() => {
             Some(format!("no {about} has the label {key}, so this leaves nobody out"))
         }
-        Operator::In(wanted) if wanted.iter().all(|value| !values.contains(value)) => {
+        Operator::In(wanted) if wanted.iter().all(|value| !values.contains(value.as_str())) => {
             let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
             Some(format!(
                 "no {about} has the label {key} with the value {}, so this matches nobody",

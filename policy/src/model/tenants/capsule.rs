@@ -10,7 +10,7 @@ pub(super) fn claim<'a>(
     world: &'a World,
     namespace: &Namespace,
 ) -> Option<Result<&'a CapsuleTenant, QuarantineReason>> {
-    let label = namespace.labels.get(LABEL).map(String::as_str);
+    let label = namespace.labels.get(LABEL).map(AsRef::as_ref);
     match (label, namespace.tenant_references.as_slice()) {
         (None, []) => None,
         (_, [_, _, ..]) => Some(Err(QuarantineReason::SeveralReferences { count: namespace.tenant_references.len() })),

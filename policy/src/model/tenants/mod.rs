@@ -5,7 +5,7 @@ mod display;
 mod finding;
 mod namespaces;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use finding::{Finding, QuarantineReason};
 pub use namespaces::ISOLATION_ANNOTATION;
@@ -54,6 +54,11 @@ pub(crate) struct NamespaceTenancy<'t> {
 }
 
 impl NamespaceTenancy<'_> {
+    /// As [`Tenancy::of_namespace`].
+    pub(crate) fn tenant(self) -> Option<usize> {
+        self.owner.index
+    }
+
     pub(crate) fn membership(self, pod: &Pod) -> Membership {
         let Self { tenancy, owner } = self;
         match owner.by_pod_label(pod) {
@@ -69,7 +74,7 @@ pub struct Tenancy<'a> {
     tenants: Vec<Tenant>,
     names: Vec<String>,
     owners: BTreeMap<&'a str, Owner<'a>>,
-    index: BTreeMap<Tenant, usize>,
+    index: HashMap<Tenant, usize>,
     findings: Vec<Finding>,
 }
 
@@ -83,8 +88,12 @@ impl<'a> Tenancy<'a> {
             .map(|(name, namespace)| (name.as_str(), namespaces::owner(world, config, namespace, &mut findings)))
             .collect();
         findings.extend(namespaces::unknown_modes(world));
-        let mut index: BTreeMap<Tenant, usize> =
-            owners.values().filter_map(|owner| owner.tenant.clone()).map(|tenant| (tenant, 0)).collect();
+        let mut index: HashMap<Tenant, usize> = HashMap::new();
+        for tenant in owners.values().filter_map(|owner| owner.tenant.as_ref()) {
+            if !index.contains_key(tenant) {
+                index.insert(tenant.clone(), 0);
+            }
+        }
         if config.sources.iter().any(|source| matches!(source, TenantSource::PodLabel(_))) {
             for pod in world.pods.values() {
                 if let Some(tenant) = owners.get(pod.namespace.as_str()).and_then(|owner| owner.by_pod_label(pod)) {
@@ -92,11 +101,12 @@ impl<'a> Tenancy<'a> {
                 }
             }
         }
-        index.values_mut().enumerate().for_each(|(position, place)| *place = position);
+        let mut tenants: Vec<Tenant> = index.keys().cloned().collect();
+        tenants.sort_unstable();
+        index.extend(tenants.iter().cloned().zip(0..));
         for owner in owners.values_mut() {
             owner.index = owner.tenant.as_ref().and_then(|tenant| index.get(tenant)).copied();
         }
-        let tenants: Vec<Tenant> = index.keys().cloned().collect();
         let names = display::names(&tenants);
         Self { tenants, names, owners, index, findings }
     }
@@ -110,6 +120,11 @@ impl<'a> Tenancy<'a> {
     /// For asking about pods of one namespace; `None` where it is not known.
     pub(crate) fn in_namespace(&self, name: &str) -> Option<NamespaceTenancy<'_>> {
         self.owners.get(name).map(|owner| NamespaceTenancy { tenancy: self, owner })
+    }
+
+    /// The same for every namespace, in the order of their names.
+    pub(crate) fn by_namespace(&self) -> impl Iterator<Item = NamespaceTenancy<'_>> {
+        self.owners.values().map(|owner| NamespaceTenancy { tenancy: self, owner })
     }
 
     /// The tenant of a namespace, whose policies are that tenant's; `None` for the platform.

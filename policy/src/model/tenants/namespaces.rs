@@ -22,7 +22,7 @@ impl Owner<'_> {
     /// The tenant that a label of the pod names, where such a source is asked before the namespace's own.
     pub(super) fn by_pod_label(&self, pod: &Pod) -> Option<Tenant> {
         self.pod_labels.iter().find_map(|&key| {
-            let value = pod.labels.get(key)?.clone();
+            let value = pod.labels.get(key)?.to_string();
             Some(Tenant::PodLabel { key: key.to_owned(), namespace: pod.namespace.clone(), value })
         })
     }
@@ -88,18 +88,19 @@ const fn quarantine_mode(configured: Isolation) -> Isolation {
 }
 
 fn named(marks: &Labels, key: &str) -> Option<(String, String)> {
-    marks.get_key_value(key).map(|(key, value)| (key.clone(), value.clone()))
+    marks.get(key).map(|value| (key.to_owned(), value.to_string()))
 }
 
 /// Annotations of Tenants and namespaces that name no mode.
 pub(super) fn unknown_modes(world: &World) -> Vec<Finding> {
-    let tenants = world.tenants.values().map(|tenant| (format!("tenant/{}", tenant.name), &tenant.annotations));
-    let namespaces = world.namespaces.values().map(|it| (format!("namespace/{}", it.name), &it.annotations));
+    let tenants = world.tenants.values().map(|it| ("tenant", &it.name, &it.annotations));
+    let namespaces = world.namespaces.values().map(|it| ("namespace", &it.name, &it.annotations));
     tenants
         .chain(namespaces)
-        .filter_map(|(object, annotations)| {
+        .filter_map(|(kind, name, annotations)| {
             let value = annotations.get(ISOLATION_ANNOTATION)?;
-            Isolation::named(value).is_none().then(|| Finding::UnknownMode { object, value: value.clone() })
+            let unknown = || Finding::UnknownMode { object: format!("{kind}/{name}"), value: value.to_string() };
+            Isolation::named(value).is_none().then(unknown)
         })
         .collect()
 }

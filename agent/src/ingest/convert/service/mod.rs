@@ -7,9 +7,9 @@ mod ranges;
 mod slice;
 
 use k8s_openapi::api::core::v1 as core;
-use policy::model::Service;
+use policy::model::{Labels, Service};
 
-use super::{Report, Unknown};
+use super::{Report, Unknown, compact};
 use crate::ingest::check;
 
 pub use ranges::service_cidr;
@@ -64,7 +64,7 @@ pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
     if shape.headless && kind.has_node_ports() {
         report.error("spec.clusterIP", "may not be `None` for a Service that is called at nodes");
     }
-    let selector = spec.selector.clone().unwrap_or_default();
+    let selector = compact(spec.selector.as_ref());
     for (key, value) in &selector {
         report.accept("spec.selector", check::qualified_name(key));
         report.accept(format_args!("spec.selector[{key}]"), check::label_value(value));
@@ -80,7 +80,7 @@ pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
     let service = Service {
         namespace,
         name,
-        selector: if kind == Type::ExternalName { Default::default() } else { selector },
+        selector: if kind == Type::ExternalName { Labels::default() } else { selector },
         cluster_ips,
         external_ips: addresses::external_ips(report, &spec),
         load_balancer_ips: addresses::load_balancer_ips(report, &written.status.unwrap_or_default()),

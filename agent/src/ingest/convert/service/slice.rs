@@ -33,7 +33,7 @@ pub fn endpoint_slice(report: &mut Report<'_>) -> Option<EndpointSlice> {
     Some(EndpointSlice {
         namespace,
         name,
-        service: labels.get(SERVICE_LABEL).cloned().unwrap_or_default(),
+        service: labels.get(SERVICE_LABEL).map(ToString::to_string).unwrap_or_default(),
         ports: ports(report, &written.ports.unwrap_or_default()),
         endpoints: listed,
     })
