@@ -1,6 +1,8 @@
 //! Which of many sets of labels a selector matches, without asking each of them: a selector is held only against
 //! those that have the rarest label it asks for. A tenant's many selectors cost what they match.
 
+use std::collections::BTreeSet;
+
 use super::hash::HashMap;
 use crate::model::{Labels, Operator, Requirement, Selector};
 
@@ -27,8 +29,7 @@ impl<'a> LabelIndex<'a> {
         let candidates = selector.requirements.iter().filter_map(|it| Some((it, self.candidates(it)?)));
         let fewest = candidates.min_by_key(|(_, lists)| lists.iter().map(|list| list.len()).sum::<usize>());
         let Some((met, lists)) = fewest else {
-            let matches = |index: &usize| selector.matches(self.sets[*index]);
-            return ((0..self.sets.len()).filter(matches).collect(), self.sets.len());
+            return (self.without(&selector.requirements), self.sets.len());
         };
         let others = || selector.requirements.iter().filter(|other| !std::ptr::eq(*other, met));
         let matches = |index: &usize| others().all(|requirement| requirement.matches(self.sets[*index]));
@@ -40,14 +41,34 @@ impl<'a> LabelIndex<'a> {
 
     /// Disjoint lists with all sets that meet a requirement; `None` where sets without the key do.
     fn candidates(&self, requirement: &Requirement) -> Option<Vec<&[usize]>> {
-        let by_value = self.with.get(requirement.key.as_str());
         match &requirement.operator {
-            Operator::In(values) => {
-                let lists = values.iter().filter_map(|value| by_value?.get(value.as_str()));
-                Some(lists.map(Vec::as_slice).collect())
-            }
-            Operator::Exists => Some(by_value.into_iter().flat_map(HashMap::values).map(Vec::as_slice).collect()),
+            Operator::In(values) => Some(self.with_value(&requirement.key, values)),
+            Operator::Exists => Some(self.with_key(&requirement.key)),
             Operator::NotIn(_) | Operator::DoesNotExist => None,
         }
+    }
+
+    /// All sets that meet these requirements, each of which sets without the key meet.
+    fn without(&self, requirements: &[Requirement]) -> Vec<usize> {
+        let mut is_left = vec![true; self.sets.len()];
+        for requirement in requirements {
+            let fail = match &requirement.operator {
+                Operator::NotIn(values) => self.with_value(&requirement.key, values),
+                Operator::DoesNotExist => self.with_key(&requirement.key),
+                // These have candidates.
+                Operator::In(_) | Operator::Exists => continue,
+            };
+            fail.into_iter().flatten().for_each(|&index| is_left[index] = false);
+        }
+        (0..).zip(is_left).filter_map(|(index, is_left)| is_left.then_some(index)).collect()
+    }
+
+    fn with_value(&self, key: &str, values: &BTreeSet<String>) -> Vec<&[usize]> {
+        let by_value = self.with.get(key);
+        values.iter().filter_map(|value| by_value?.get(value.as_str())).map(Vec::as_slice).collect()
+    }
+
+    fn with_key(&self, key: &str) -> Vec<&[usize]> {
+        self.with.get(key).into_iter().flat_map(HashMap::values).map(Vec::as_slice).collect()
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Matching<'a> {
         &self.matched[index]
     }
 
-    /// Goes over the identities of the namespaces or over those with the labels, whichever are fewer.
+    /// Goes over the identities of the namespaces or over those with the labels, whichever is less work.
     fn evaluate(&mut self, peer: &'a SetPeer) -> Vec<u32> {
         let SetPeer::Pods { namespaces, pods } = peer else { return Vec::new() };
         let own;
@@ -162,7 +162,9 @@ impl<'a> Matching<'a> {
         let in_namespaces = there.clone().map(|range| range.len()).sum();
         self.work += usize::min(in_namespaces, labels.identities);
         let identities = &self.identities;
-        if in_namespaces <= labels.identities {
+        // A set is looked up among the others by halves, a namespace at once.
+        let halves = labels.sets.len().checked_ilog2().unwrap_or_default() as usize;
+        if in_namespaces.saturating_mul(1 + halves) <= labels.identities {
             let labels_of = |identity: u32| &identities.list[identity as usize].labels;
             let has_labels = |&identity: &u32| labels.sets.binary_search(labels_of(identity)).is_ok();
             return there.flatten().filter(has_labels).collect();
