@@ -88,11 +88,8 @@ impl<'a> Identities<'a> {
         // Its memory is this thread's: another's would be new memory at every compile.
         let new = || Found::new(mentions, classes, world.pods.len() / 2 + 1);
         let (mut found, mut behind) = (new(), new());
-        let Some((_, (first, _))) = back.first() else {
-            found.add_all(world.pods.values(), &[]);
-            return found.identities;
-        };
-        let split = PodKey { namespace: first.name.clone(), name: String::new() };
+        let first = back.first().map(|(_, (namespace, _))| namespace.name.clone());
+        let split = PodKey { namespace: first.unwrap_or_default(), name: String::new() };
         both(
             || behind.add_all(world.pods.range(&split..).map(|(_, pod)| pod), back),
             || found.add_all(world.pods.range(..&split).map(|(_, pod)| pod), front),
@@ -209,26 +206,20 @@ impl<'a, 'm> Found<'a, 'm> {
         let pod_keys = &self.mentions.pod_keys;
         let is_asked = |key: &str| pod_keys.contains(key) || own_keys.is_some_and(|keys| keys.contains(key));
         let (mut labels, mut ports) = (Projection::new(), NamedPorts::new());
-        let mut ports_before = None;
-        let mut behind = 0;
+        let (mut ports_before, mut behind) = (None, 0);
         self.by_content.clear();
         for pod in pods {
-            let membership = owner.membership(pod);
             labels.clear();
             labels.extend(project(&pod.labels, is_asked));
             ports.clear();
             self.mentions.ports_of(pod, &mut ports);
             let of_pod = self.port_set(&ports, ports_before);
             ports_before = Some(of_pod);
-            let of_labels = self.label_set(&labels);
+            let (membership, of_labels) = (owner.membership(pod), self.label_set(&labels));
             let identity = self.identity(membership.tenant, of_labels, of_pod);
-            for &address in &pod.addresses {
-                behind = self.classes.behind(address, behind);
-                let class = self.classes.around(address, behind);
-                self.identities.homes.push(Home { pod: self.identities.pods.len(), address, class });
-            }
+            self.add_homes(pod, &mut behind);
             self.identities.pods.push(Known { pod, membership, identity });
-            self.identities.with_host_ports.extend(Some(pod).filter(|pod| pod.has_host_ports()));
+            self.add_host_ports(pod);
         }
         if self.identities.pods.len() > first_pod {
             let asked: Projection<'_> =
@@ -245,7 +236,22 @@ impl<'a, 'm> Found<'a, 'm> {
 
     fn add_stranger(&mut self, pod: &'a Pod) {
         self.identities.strangers.push(pod);
-        self.identities.with_host_ports.extend(Some(pod).filter(|pod| pod.has_host_ports()));
+        self.add_host_ports(pod);
+    }
+
+    /// Of the pod that is added next. `behind`: as [`Classes::behind`], of the address before.
+    fn add_homes(&mut self, pod: &Pod, behind: &mut usize) {
+        for &address in &pod.addresses {
+            *behind = self.classes.behind(address, *behind);
+            let class = self.classes.around(address, *behind);
+            self.identities.homes.push(Home { pod: self.identities.pods.len(), address, class });
+        }
+    }
+
+    fn add_host_ports(&mut self, pod: &'a Pod) {
+        if pod.ports.iter().any(|port| port.host_port.is_some()) {
+            self.identities.with_host_ports.push(pod);
+        }
     }
 
     /// The identity of another pod of the namespace that is being added.

@@ -25,7 +25,7 @@ pub(super) struct Matching<'a> {
     block_index: HashMap<&'a Block, usize>,
     /// Classes of each selector of nodes.
     of_nodes: HashMap<&'a Selector, Vec<u32>>,
-    /// Namespaces' places and sets of labels that selectors match.
+    /// Places of the namespaces that selectors match.
     in_selected: HashMap<&'a Selector, Vec<usize>>,
     pods: HashMap<&'a Selector, WithLabels>,
     /// By place, for the namespaces of one peer at a time.
@@ -109,7 +109,7 @@ impl<'a> Matching<'a> {
             }
         }
         for pairs in [&mut identities, &mut classes] {
-            // Not unstable: what each peer matches is ascending, and the stable sort merges what is sorted.
+            // Not unstable: what a peer matches is made of ascending runs, which the stable sort merges.
             pairs.sort();
             pairs.dedup();
         }

@@ -2,7 +2,7 @@
 //! else is not touched.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::ops::RangeInclusive;
 
 use common::abi::{Backends, Peer, PortRow, ProgramRef, TenantId};
@@ -23,24 +23,12 @@ pub(super) struct Numbering<'a> {
     given_by_digest: ByDigest,
 }
 
-type ByDigest = HashMap<Numbered, u32>;
-
-/// What a number stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Numbered(Kind, Digest);
-
-/// A digest is a hash already: half of it will do.
-impl Hash for Numbered {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.1;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]) ^ self.0 as u64);
-    }
-}
+type ByDigest = HashMap<(Kind, Digest), u32>;
 
 impl<'a> Numbering<'a> {
     pub(super) fn new(held: &'a Ids) -> Self {
         // Reversed, so that the smallest of several numbers with one digest is kept.
-        let held_by_digest = held.0.iter().rev().map(|(id, &digest)| (Numbered(id.kind, digest), id.number)).collect();
+        let held_by_digest = held.0.iter().rev().map(|(id, &digest)| ((id.kind, digest), id.number)).collect();
         Self {
             held,
             held_by_digest,
@@ -107,7 +95,7 @@ impl<'a> Numbering<'a> {
         let length = rows.len() as u32;
         let mut content = digest(&rows);
         content[12..].copy_from_slice(&length.to_be_bytes());
-        let known = Numbered(Kind::Program, content);
+        let known = (Kind::Program, content);
         let first = match self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {
             Some(&first) => first,
             None => self.free_rows.take(length).ok_or(CompileError::Full {
@@ -142,7 +130,7 @@ impl<'a> Numbering<'a> {
         numbers: RangeInclusive<u32>,
         remedy: &'static str,
     ) -> Result<u32, CompileError> {
-        let known = Numbered(kind, content);
+        let known = (kind, content);
         if let Some(&number) = self.given_by_digest.get(&known) {
             return Ok(number);
         }
@@ -161,7 +149,7 @@ impl<'a> Numbering<'a> {
         Ok(number)
     }
 
-    fn give(&mut self, what: Numbered, number: u32) {
+    fn give(&mut self, what: (Kind, Digest), number: u32) {
         if self.given_by_digest.insert(what, number).is_none() {
             self.given.push((Id { kind: what.0, number }, what.1));
         }

@@ -13,9 +13,9 @@ use super::matching::{Matching, Pairs};
 use super::meter::{Meter, Payer, Stop};
 use super::namespaces::Namespaces;
 use super::numbering::Numbering;
-use super::program::{Span, rows};
+use super::program::{self, Span};
 use super::set::{PolicySet, SetRule};
-use super::set_programs::{Programs, Row};
+use super::set_programs::{Programs, Row, rules};
 use super::settle::Taken;
 use super::subjects::Sets;
 use crate::model::ObjectRef;
@@ -167,7 +167,7 @@ impl<'a, 'n, 'h, 'm> Rows<'a, 'n, 'h, 'm> {
         pairs: &[(u32, u32)],
         named: Option<&'a NamedPorts<'a>>,
     ) -> Result<Row, Stop> {
-        let matched: Vec<usize> = pairs.iter().map(|(_, rule)| *rule as usize).collect();
+        let matched: Vec<usize> = rules(pairs).collect();
         let speaking: Vec<usize> = matched.iter().copied().filter(|rule| programs.speaks(*rule, named)).collect();
         let row = match programs.known(&speaking, named) {
             Some(row) => row,
@@ -195,7 +195,7 @@ impl<'a, 'n, 'h, 'm> Rows<'a, 'n, 'h, 'm> {
         let lines = programs.lines(speaking, named);
         let size = lines.iter().map(|line| 1 + line.spans.len()).sum();
         self.meter.spend(programs.payer, size)?;
-        let rows = rows(&lines);
+        let rows = program::rows(&lines);
         if rows.len() > ProgramRef::MAX_ROWS as usize {
             return Err(self.too_long(programs, speaking, named, rows.len()));
         }

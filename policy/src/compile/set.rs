@@ -260,12 +260,8 @@ pub(super) fn numbers(port: &Port, judged: &Pod) -> Vec<Port> {
 
 /// The numbers that a pod has for a port's name, ascending.
 pub(super) fn named_numbers(pod: &Pod, protocol: Protocol, name: &str) -> Vec<u16> {
-    let mut numbers: Vec<u16> = pod
-        .ports
-        .iter()
-        .filter(|port| port.protocol == protocol && port.name.as_deref() == Some(name))
-        .map(|port| port.port)
-        .collect();
+    let named = pod.ports.iter().filter(|port| port.is_named(protocol, name));
+    let mut numbers: Vec<u16> = named.map(|port| port.port).collect();
     numbers.sort_unstable();
     numbers.dedup();
     numbers

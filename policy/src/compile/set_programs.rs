@@ -74,18 +74,17 @@ impl<'a> Programs<'a> {
     /// What a peer has that the rules of these pairs match, where that is known already.
     pub(super) fn found(&mut self, pairs: &[(u32, u32)], named: Option<&'a NamedPorts<'a>>) -> Option<Row> {
         self.matched.clear();
-        self.matched.extend(pairs.iter().map(|(_, rule)| *rule as usize));
+        self.matched.extend(rules(pairs));
         // Most are the same in memory; two that are only equal are found below.
-        let is_same = |last: &&mut Last<'_>| last.named.map(std::ptr::from_ref) == named.map(std::ptr::from_ref);
-        if let Some(last) = self.last.as_mut().filter(is_same) {
-            if last.matched != self.matched {
-                last.row = *self.known.get(&named)?.get(&self.matched)?;
-                std::mem::swap(&mut last.matched, &mut self.matched);
-            }
+        let is_same = |last: &&Last<'_>| {
+            last.named.map(std::ptr::from_ref) == named.map(std::ptr::from_ref) && last.matched == self.matched
+        };
+        if let Some(last) = self.last.as_ref().filter(is_same) {
             return Some(last.row);
         }
         let row = self.known(&self.matched, named)?;
-        self.last = Some(Last { named, matched: self.matched.clone(), row });
+        let memory = self.last.take().map_or_else(Vec::new, |last| last.matched);
+        self.last = Some(Last { named, matched: std::mem::replace(&mut self.matched, memory), row });
         Some(row)
     }
 
@@ -123,6 +122,11 @@ impl<'a> Programs<'a> {
         };
         self.spoken(matched).into_iter().map(line).collect()
     }
+}
+
+/// The rules of pairs.
+pub(super) fn rules(pairs: &[(u32, u32)]) -> impl Iterator<Item = usize> {
+    pairs.iter().map(|(_, rule)| *rule as usize)
 }
 
 /// The ports of a rule, with names looked up among the peer's own.

@@ -111,12 +111,6 @@ impl Pod {
     pub fn key(&self) -> PodKey {
         PodKey { namespace: self.namespace.clone(), name: self.name.clone() }
     }
-
-    /// True where some port of its node leads to it.
-    #[must_use]
-    pub fn has_host_ports(&self) -> bool {
-        self.ports.iter().any(|port| port.host_port.is_some())
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +119,14 @@ pub struct ContainerPort {
     pub protocol: Protocol,
     pub port: u16,
     pub host_port: Option<HostPort>,
+}
+
+impl ContainerPort {
+    /// True where it has that name.
+    #[must_use]
+    pub fn is_named(&self, protocol: Protocol, name: &str) -> bool {
+        self.protocol == protocol && self.name.as_deref() == Some(name)
+    }
 }
 
 /// A port of the pod's node that leads to a port of the pod.

@@ -112,9 +112,7 @@ impl ServicePort {
             TargetPort::Number(number) => Some(*number),
             TargetPort::Named(name) => {
                 let mut ports = pod.ports.iter();
-                let is =
-                    ports.find(|port| port.protocol == self.protocol && port.name.as_deref() == Some(name.as_str()));
-                is.map(|port| port.port)
+                ports.find(|port| port.is_named(self.protocol, name)).map(|port| port.port)
             }
         }
     }

@@ -60,12 +60,9 @@ fn allows(policy: &NetworkPolicy, pod: &Pod, protocol: Protocol, number: u16) ->
     let is_it = |port: &Port| match port {
         Port::All(own) => *own == protocol,
         Port::Range(own, first, last) => *own == protocol && (*first..=*last).contains(&number),
-        Port::Named(own, name) => pod.ports.iter().any(|port| {
-            *own == protocol
-                && port.protocol == protocol
-                && port.port == number
-                && port.name.as_deref() == Some(name.as_str())
-        }),
+        Port::Named(own, name) => {
+            pod.ports.iter().any(|port| *own == protocol && port.port == number && port.is_named(protocol, name))
+        }
     };
     let rules = isolates(policy, Direction::Ingress).into_iter().flatten();
     rules.into_iter().any(|rule| rule.ports.is_empty() || rule.ports.iter().any(is_it))

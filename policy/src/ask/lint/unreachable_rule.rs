@@ -56,9 +56,7 @@ fn unknown_port<'a>(subject: &Subject<'a>, placed: Placed<'a>) -> Option<&'a str
     let is_known = |port: &Port| match port {
         Port::All(_) | Port::Range(..) => true,
         Port::Named(protocol, name) => {
-            let has = |pod: &Pod| {
-                pod.ports.iter().any(|port| port.protocol == *protocol && port.name.as_deref() == Some(name.as_str()))
-            };
+            let has = |pod: &Pod| pod.ports.iter().any(|port| port.is_named(*protocol, name));
             match placed.direction {
                 Direction::Ingress => subject.selected(placed.policy).any(has),
                 Direction::Egress => subject.pods().any(has),

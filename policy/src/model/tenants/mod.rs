@@ -88,22 +88,14 @@ impl<'a> Tenancy<'a> {
             .map(|(name, namespace)| (name.as_str(), namespaces::owner(world, config, namespace, &mut findings)))
             .collect();
         findings.extend(namespaces::unknown_modes(world));
-        let mut index: HashMap<Tenant, usize> = HashMap::new();
-        for tenant in owners.values().filter_map(|owner| owner.tenant.as_ref()) {
-            if !index.contains_key(tenant) {
-                index.insert(tenant.clone(), 0);
-            }
-        }
+        let mut tenants: Vec<Tenant> = owners.values().filter_map(|owner| owner.tenant.clone()).collect();
         if config.sources.iter().any(|source| matches!(source, TenantSource::PodLabel(_))) {
-            for pod in world.pods.values() {
-                if let Some(tenant) = owners.get(pod.namespace.as_str()).and_then(|owner| owner.by_pod_label(pod)) {
-                    index.insert(tenant, 0);
-                }
-            }
+            let by_label = |pod: &Pod| owners.get(pod.namespace.as_str())?.by_pod_label(pod);
+            tenants.extend(world.pods.values().filter_map(by_label));
         }
-        let mut tenants: Vec<Tenant> = index.keys().cloned().collect();
         tenants.sort_unstable();
-        index.extend(tenants.iter().cloned().zip(0..));
+        tenants.dedup();
+        let index: HashMap<Tenant, usize> = tenants.iter().cloned().zip(0..).collect();
         for owner in owners.values_mut() {
             owner.index = owner.tenant.as_ref().and_then(|tenant| index.get(tenant)).copied();
         }
