@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::Input;
 use super::hash::HashMap;
 use super::identity::{Identities, NamedPorts};
-use super::mentions::{Mentions, PortNames};
+use super::mentions::{Mentions, PortNames, UnknownPods};
 use crate::model::{Block, Selector};
 
 /// The partition of all addresses by the ipBlocks that hold them.
@@ -22,6 +22,9 @@ pub(super) struct Classes<'a> {
     pub(super) list: Vec<Class<'a>>,
     /// Ascending, so that a prefix comes after those that hold it.
     boundaries: Vec<Boundary>,
+    /// By class, until classes of single pods and nodes are added: the class of addresses that are in the same blocks
+    /// and belong to an unknown pod. Empty where no rule matches those.
+    of_unknown_pods: Vec<usize>,
 }
 
 /// What the addresses of a class have in common.
@@ -32,6 +35,8 @@ pub(super) struct Class<'a> {
     pub(super) ports: NamedPorts<'a>,
     /// The selectors that match the node whose addresses these are.
     pub(super) nodes: Vec<&'a Selector>,
+    /// True for addresses in a pod range that no known pod has. `blocks` are those of rules that match them.
+    pub(super) unknown_pods: bool,
 }
 
 /// A prefix inside which, but for longer prefixes, all addresses have one class.
@@ -61,7 +66,8 @@ impl<'a> Classes<'a> {
             }
         }
         let nets: BTreeSet<IpNet> = entering.keys().chain(leaving.keys()).copied().collect();
-        let mut classes = Self { blocks, list: vec![Class::default()], boundaries: Vec::with_capacity(nets.len()) };
+        let boundaries = Vec::with_capacity(nets.len());
+        let mut classes = Self { blocks, list: vec![Class::default()], boundaries, of_unknown_pods: Vec::new() };
         let mut interned = HashMap::from_iter([(Vec::new(), 0)]);
         let mut above: Vec<usize> = Vec::new();
         let mut named = 0;
@@ -89,6 +95,42 @@ impl<'a> Classes<'a> {
             classes.boundaries.push(Boundary { net, first: net.network(), parent, class });
         }
         Ok(classes)
+    }
+
+    /// Gives addresses of unknown pods classes of their own, where a rule matches such. Only the blocks of those rules
+    /// tell these classes apart, so that no other rule can match.
+    pub(super) fn tell_unknown_pods_apart(&mut self, mentions: &Mentions<'a>) {
+        let UnknownPods { blocks, every_pod } = &mentions.of_unknown_pods;
+        if blocks.is_empty() && !every_pod {
+            return;
+        }
+        let mut interned: HashMap<Vec<usize>, usize> = HashMap::default();
+        for plain in 0..self.list.len() {
+            let of_rules = self.list[plain].blocks.iter().copied().filter(|&block| blocks.contains(self.blocks[block]));
+            let class = *interned.entry(of_rules.collect()).or_insert_with_key(|blocks| {
+                self.list.push(Class { blocks: blocks.clone(), unknown_pods: true, ..Class::default() });
+                self.list.len() - 1
+            });
+            self.of_unknown_pods.push(class);
+        }
+    }
+
+    /// The class of an unknown pod's address that is in the blocks of this class.
+    pub(super) fn of_unknown_pods(&self, plain: usize) -> usize {
+        self.of_unknown_pods.get(plain).copied().unwrap_or(0)
+    }
+
+    /// The prefixes within a range of pods by which unknown pods' addresses have different classes; first the range.
+    pub(super) fn unknown_pods_in(&self, range: IpNet) -> impl Iterator<Item = (IpNet, usize)> + '_ {
+        let whole = self.boundaries.iter().rfind(|boundary| boundary.net.contains(&range));
+        let whole = (range, self.of_unknown_pods(whole.map_or(0, |boundary| boundary.class)));
+        let inner = self.boundaries.iter().filter_map(move |boundary| {
+            let around = boundary.parent.map_or(0, |parent| self.boundaries[parent].class);
+            let class = self.of_unknown_pods(boundary.class);
+            let differs = class != self.of_unknown_pods(around);
+            (range.contains(&boundary.net) && range != boundary.net && differs).then_some((boundary.net, class))
+        });
+        std::iter::once(whole).chain(inner)
     }
 
     /// Gives addresses of pods classes that tell port names apart too, where a rule needs it.

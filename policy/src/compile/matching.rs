@@ -23,6 +23,10 @@ pub(super) struct Matching<'a> {
     /// Classes of each block, by its index.
     of_block: Vec<Vec<u32>>,
     block_index: HashMap<&'a Block, usize>,
+    /// The same for classes of unknown pods.
+    unknown_pods_of_block: Vec<Vec<u32>>,
+    /// Every class of unknown pods.
+    unknown_pods: Vec<u32>,
     /// Classes of each selector of nodes.
     of_nodes: HashMap<&'a Selector, Vec<u32>>,
     /// Places of the namespaces that selectors match.
@@ -57,9 +61,13 @@ impl<'a> Matching<'a> {
             in_namespace[own.place] = own.identities.start as u32..own.identities.end as u32;
         }
         let mut of_block = vec![Vec::new(); classes.blocks.len()];
+        let mut unknown_pods_of_block = of_block.clone();
+        let mut unknown_pods = Vec::new();
         let mut of_nodes: HashMap<&Selector, Vec<u32>> = HashMap::default();
         for (class, content) in (0..).zip(&classes.list) {
+            let of_block = if content.unknown_pods { &mut unknown_pods_of_block } else { &mut of_block };
             content.blocks.iter().for_each(|&block| of_block[block].push(class));
+            unknown_pods.extend(content.unknown_pods.then_some(class));
             content.nodes.iter().for_each(|&selector| of_nodes.entry(selector).or_default().push(class));
         }
         Self {
@@ -70,6 +78,8 @@ impl<'a> Matching<'a> {
             in_namespace,
             of_block,
             block_index: classes.blocks.iter().enumerate().map(|(index, block)| (*block, index)).collect(),
+            unknown_pods_of_block,
+            unknown_pods,
             of_nodes,
             in_selected: HashMap::default(),
             pods: HashMap::default(),
@@ -104,6 +114,9 @@ impl<'a> Matching<'a> {
                             SetPeer::Nodes(selector) => (&mut classes, self.of_nodes(selector)),
                         };
                         pairs.extend(matched.iter().map(|&matched| (matched, index)));
+                        if rule.matches_unknown_pods() {
+                            classes.extend(self.unknown_pods(peer).iter().map(|&class| (class, index)));
+                        }
                     }
                 }
             }
@@ -119,6 +132,15 @@ impl<'a> Matching<'a> {
 
     fn in_block(&self, block: &Block) -> &[u32] {
         self.block_index.get(block).map_or(&[], |&at| &self.of_block[at])
+    }
+
+    /// The classes of unknown pods that a peer holds.
+    fn unknown_pods(&self, peer: &SetPeer) -> &[u32] {
+        match peer {
+            SetPeer::Block(block) => self.block_index.get(block).map_or(&[], |&at| &self.unknown_pods_of_block[at]),
+            SetPeer::Pods { .. } if peer.is_every_pod() => &self.unknown_pods,
+            SetPeer::Pods { .. } | SetPeer::Nodes(_) => &[],
+        }
     }
 
     fn of_nodes(&self, selector: &Selector) -> &[u32] {

@@ -22,8 +22,18 @@ pub(super) struct Mentions<'a> {
     /// Those of rules that have ipBlocks too.
     pub(super) block_port_names: PortNames<'a>,
     pub(super) blocks: BTreeSet<&'a Block>,
+    /// Peers of rules that match addresses of unknown pods, too.
+    pub(super) of_unknown_pods: UnknownPods<'a>,
     /// Of nodes.
     pub(super) nodes: BTreeSet<&'a Selector>,
+}
+
+/// The peers by which rules match addresses of unknown pods ([`SetRule::matches_unknown_pods`]).
+#[derive(Debug, Default)]
+pub(super) struct UnknownPods<'a> {
+    pub(super) blocks: BTreeSet<&'a Block>,
+    /// A rule is about every pod of every namespace.
+    pub(super) every_pod: bool,
 }
 
 impl<'a> Mentions<'a> {
@@ -32,6 +42,9 @@ impl<'a> Mentions<'a> {
         for rule in sets.flat_map(|set| &set.rules) {
             let peers: &[SetPeer] = if let Peers::Listed(peers) = &rule.peers { peers } else { &[] };
             peers.iter().for_each(|peer| mentions.add(peer));
+            if rule.matches_unknown_pods() {
+                peers.iter().for_each(|peer| mentions.of_unknown_pods.add(peer));
+            }
             let names = rule.ports.iter().flatten().filter_map(|port| match port {
                 Port::Named(protocol, name) => Some((*protocol, name.as_str())),
                 Port::All(_) | Port::Range(..) => None,
@@ -67,6 +80,15 @@ impl<'a> Mentions<'a> {
                     self.pod_keys.extend(pods.keys());
                 }
             },
+        }
+    }
+}
+
+impl<'a> UnknownPods<'a> {
+    fn add(&mut self, peer: &'a SetPeer) {
+        self.every_pod |= peer.is_every_pod();
+        if let SetPeer::Block(block) = peer {
+            self.blocks.insert(block);
         }
     }
 }

@@ -118,6 +118,7 @@ fn attempt(
     live.extend(previous.into_iter().flat_map(|previous| previous.sets.clone()));
     let mentions = mentions::Mentions::of(live.values().map(AsRef::as_ref));
     let mut classes = meter.classes(&mentions, &live, &sets)?;
+    classes.tell_unknown_pods_apart(&mentions);
     let mut identities = Identities::of(input.world, tenancy, &mentions, &classes);
     classes.tell_ports_apart(&mut identities, &mentions);
     let nodes = classes.nodes(input, &mentions);

@@ -42,7 +42,7 @@ impl Peers<'_> {
         peers.extend(own.iter().flat_map(|own| &own.addresses).map(node(PeerKind::OwnNode)));
         peers.extend(self.input.node.addresses.iter().map(node(PeerKind::OwnNode)));
         let strangers = self.identities.strangers.iter().flat_map(|pod| &pod.addresses);
-        peers.extend(strangers.map(|ip| (Address::from(*ip), Peer::UNKNOWN_POD)));
+        peers.extend(strangers.map(|ip| (Address::from(*ip), self.unknown_pod(self.classes.of(*ip)))));
         self.add_pods(&mut peers);
         peers.into_iter().collect()
     }
@@ -73,30 +73,41 @@ impl Peers<'_> {
         }
         claims.sort_unstable_by_key(|(address, _)| *address);
         for of_address in claims.chunk_by_mut(|a, b| a.0 == b.0) {
-            if of_address.len() > 1 || strangers.contains(&of_address[0].0) {
-                of_address.iter_mut().for_each(|(_, peer)| *peer = Peer::UNKNOWN_POD);
+            let address = of_address[0].0;
+            if of_address.len() > 1 || strangers.contains(&address) {
+                let unknown = self.unknown_pod(self.classes.of(IpAddr::from(address)));
+                of_address.iter_mut().for_each(|(_, peer)| *peer = unknown);
             }
         }
         peers.append(&mut claims);
         peers.append(&mut proved);
     }
 
-    /// Longest-match prefixes. None of a class lies inside a range of pods or Services: an address there that nobody
-    /// has is in no ipBlock.
+    /// Longest-match prefixes. Inside a range of Services no class has one: an address there that no Service has is in
+    /// no ipBlock. Inside a range of pods only the classes of unknown pods have.
     pub(super) fn ranges(&self) -> BTreeMap<IpNet, Peer> {
-        let pods = self.input.world.pod_ranges(self.input.config);
-        let own = [(services::ranges(&self.input), Peer::SERVICE), (pods, Peer::UNKNOWN_POD)];
-        let own = own.map(|(ranges, peer)| (IpNet::aggregate(&ranges), peer));
-        let is_own = |net: &IpNet| own.iter().any(|(ranges, _)| ranges.iter().any(|range| range.contains(net)));
+        let services = IpNet::aggregate(&services::ranges(&self.input));
+        let pods = IpNet::aggregate(&self.input.world.pod_ranges(self.input.config));
+        let is_in = |ranges: &[IpNet], net: &IpNet| ranges.iter().any(|range| range.contains(net));
         let external = |class: usize| Peer::new(PeerKind::External, 0, self.numbers.classes[class], TenantId::PLATFORM);
-        let classes =
-            self.classes.prefixes().filter(|(net, _)| !is_own(net)).map(|(net, class)| (net, external(class)));
-        let mut ranges: BTreeMap<IpNet, Peer> = classes.collect();
+        let outside = self.classes.prefixes().filter(|(net, _)| !is_in(&services, net) && !is_in(&pods, net));
+        let mut ranges: BTreeMap<IpNet, Peer> = outside.map(|(net, class)| (net, external(class))).collect();
+        ranges.extend(services.iter().map(|&range| (range, Peer::SERVICE)));
         // Of an address that both claim it is the pods'.
-        for (own, peer) in own {
-            ranges.extend(own.into_iter().map(|range| (range, peer)));
+        for &range in &pods {
+            let within = self.classes.unknown_pods_in(range).filter(|(net, _)| *net == range || !is_in(&services, net));
+            ranges.extend(within.map(|(net, class)| (net, self.unknown_pod_in(class))));
         }
         ranges
+    }
+
+    /// The word of an unknown pod's address, which is in the blocks of a class.
+    fn unknown_pod(&self, plain: usize) -> Peer {
+        self.unknown_pod_in(self.classes.of_unknown_pods(plain))
+    }
+
+    fn unknown_pod_in(&self, class: usize) -> Peer {
+        Peer::new(PeerKind::UnknownPod, 0, self.numbers.classes[class], TenantId::PLATFORM)
     }
 
     fn class(&self, address: IpAddr) -> u32 {

@@ -236,8 +236,8 @@ impl<'a, 'n, 'h, 'm> Rows<'a, 'n, 'h, 'm> {
         }
         for (class, is_mentioned) in self.classes.list.iter().zip(&self.mentioned.classes) {
             let blocks = || class.blocks.iter().map(|&block| self.classes.blocks[block]).collect::<Vec<_>>();
-            let number =
-                if *is_mentioned { self.numbering.class(&(blocks(), &class.ports, &class.nodes))? } else { 0 };
+            let content = || (blocks(), &class.ports, &class.nodes, class.unknown_pods);
+            let number = if *is_mentioned { self.numbering.class(&content())? } else { 0 };
             self.compiled.numbers.classes.push(number);
         }
         for (key, _) in &mut self.compiled.rules {

@@ -1,7 +1,7 @@
 //! A policy set: the rules of one direction that the same policies give to pods, in a form that does not
 //! depend on who the peers are.
 
-use common::abi::{Direction, LowerVerdict, Ranked};
+use common::abi::{AdminVerdict, Direction, LowerVerdict, Ranked};
 
 use super::cluster;
 use crate::model::{
@@ -85,7 +85,24 @@ impl Selecting<'_> {
     }
 }
 
+impl SetPeer {
+    /// True for the peer that selects every pod of every namespace.
+    pub(super) fn is_every_pod(&self) -> bool {
+        let Self::Pods { namespaces: Scope::Selected(namespaces), pods } = self else { return false };
+        namespaces.is_empty() && pods.is_empty()
+    }
+}
+
 impl SetRule {
+    /// True for a rule that also matches addresses of pod ranges that no known pod has: Deny and Pass of a
+    /// ClusterNetworkPolicy. An Accept or a NetworkPolicy needs to know its peer.
+    pub(super) fn matches_unknown_pods(&self) -> bool {
+        match self.tier {
+            Tier::Admin => matches!(self.says.admin_verdict(), AdminVerdict::Deny | AdminVerdict::Pass),
+            Tier::Lower => matches!(self.says.lower_verdict(), LowerVerdict::BaselineDeny | LowerVerdict::Pass),
+        }
+    }
+
     /// True for the rule of a NetworkPolicy, not for the drop of what none allows.
     pub(super) fn is_of_network_policy(&self) -> bool {
         let of_one = |source: &ObjectRef| matches!(source, ObjectRef::NetworkPolicy { rule: Some(_), .. });

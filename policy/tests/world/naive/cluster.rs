@@ -43,14 +43,18 @@ impl Case<'_> {
         if rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Unknown)) {
             return (rule.action != Action::Accept).then_some(Action::Deny);
         }
-        let is_peer = rule.peers.iter().any(|peer| self.is(peer));
+        let is_peer = match self.other {
+            Other::UnknownPod => {
+                rule.action != Action::Accept && rule.peers.iter().any(|peer| self.may_be_unknown(peer))
+            }
+            Other::Pod(_) | Other::OwnNode | Other::Outside => rule.peers.iter().any(|peer| self.is(peer)),
+        };
         (is_peer && self.port_matches(&rule.ports)).then_some(rule.action)
     }
 
     fn is(&self, peer: &ClusterPeer) -> bool {
         match (peer, &self.other) {
             (ClusterPeer::Pods(pods), Other::Pod(pod)) => self.are(pods, pod),
-            (ClusterPeer::Networks(_), Other::UnknownPod) => false,
             (ClusterPeer::Networks(networks), _) => networks.iter().any(|network| network.contains(&self.address)),
             (ClusterPeer::Nodes(selector), Other::OwnNode | Other::Outside) => {
                 let own = self.scene.node.addresses.contains(&self.address);
@@ -59,6 +63,15 @@ impl Case<'_> {
                 nodes.any(|node| node.addresses.contains(&self.address) || own && node.name == self.scene.node.name)
             }
             _ => false,
+        }
+    }
+
+    /// What Deny and Pass hold an unknown pod's address to be: within networks, or any pod of any namespace.
+    fn may_be_unknown(&self, peer: &ClusterPeer) -> bool {
+        match peer {
+            ClusterPeer::Pods(Pods { namespaces, pods }) => namespaces.is_empty() && pods.is_empty(),
+            ClusterPeer::Networks(networks) => networks.iter().any(|network| network.contains(&self.address)),
+            ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) | ClusterPeer::Unknown => false,
         }
     }
 

@@ -136,9 +136,29 @@ impl Case<'_> {
         if rule.from.iter().any(Peer::is_unknown) {
             return (rule.action != "Accept").then_some("Deny");
         }
-        let about = rule.from.iter().any(|peer| self.is_cluster_peer(peer));
+        let about = match self.other {
+            Other::UnknownPod => rule.action != "Accept" && rule.from.iter().any(|peer| self.may_be_unknown_pod(peer)),
+            _ => rule.from.iter().any(|peer| self.is_cluster_peer(peer)),
+        };
         let on = rule.protocols.as_ref().is_none_or(|protocols| protocols.iter().any(|it| self.is_on(it)));
         (about && on).then_some(&rule.action)
+    }
+
+    /// An address of a pod range that no known pod has: "Deny and Pass also match addresses of unknown pods (by ipBlock,
+    /// and by all namespaces)".
+    fn may_be_unknown_pod(&self, peer: &Peer) -> bool {
+        let is_any = |selector: &LabelSelector| {
+            selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
+                && selector.match_expressions.as_ref().is_none_or(|expressions| expressions.is_empty())
+        };
+        match peer {
+            Peer { namespaces: Some(selector), .. } => is_any(selector),
+            Peer { pods: Some(NamespacedPods { namespace_selector, pod_selector }), .. } => {
+                namespace_selector.as_ref().is_none_or(is_any) && is_any(pod_selector)
+            }
+            Peer { networks: Some(networks), .. } => networks.iter().any(|cidr| range::holds(cidr, self.flow.address)),
+            _ => false,
+        }
     }
 
     fn is_cluster_peer(&self, peer: &Peer) -> bool {
@@ -148,7 +168,6 @@ impl Case<'_> {
                 matches(selector, self.seen.namespace_labels(pod))
             }
             (Other::Pod(pod), Peer { pods: Some(pods), .. }) => self.are(pods, pod),
-            (Other::UnknownPod, _) => false,
             (_, Peer { networks: Some(networks), .. }) => networks.iter().any(|cidr| range::holds(cidr, address)),
             (Other::OwnNode | Other::DistantNode, Peer { nodes: Some(selector), .. }) => {
                 self.seen.nodes_at(address).any(|node| matches(selector, &labels_of(&node.metadata)))
