@@ -44,6 +44,8 @@ spec: {podSelector: {matchLabels: {app: server}}, policyTypes: [Egress]}
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
 const PORT: u16 = 40000;
+/// Seconds of an adoption window: enough to enforce a world on a busy machine.
+const WINDOW: u32 = 6;
 
 fn scene(policies: &[&str], test: impl Fn(&mut Scene<'_>, usize) + Sync) {
     Twin::with("flows", |twin| {
@@ -197,11 +199,29 @@ fn the_adoption_window_asks_only_the_opener() {
         scene.twin.forget();
         let reply = back.tcp(80, PORT, ACK);
         assert_eq!(scene.send(SERVER, reply.clone()).outcome.verdict, dropped(DefaultDeny), "the window is closed");
-        scene.adopting = 60;
-        scene.rebind();
+        scene.rebind(WINDOW);
         assert!(matches!(scene.send(SERVER, reply.clone()).outcome.verdict, Verdict::Allow(_)));
-        assert_eq!(scene.send(SERVER, reply).outcome.verdict, allowed(Established));
+        assert_eq!(scene.send(SERVER, reply.clone()).outcome.verdict, allowed(Established));
         assert_eq!(scene.send(SERVER, back.tcp(22, PORT, ACK)).outcome.verdict, dropped(DefaultDeny), "not served");
+        scene.end_adoption();
+        let after = scene.send(SERVER, reply).outcome;
+        assert_eq!((after.verdict, after.cut), (dropped(Revoked), true), "egress never allowed it");
+    });
+}
+
+#[test]
+fn an_adopted_flow_that_both_directions_allow_outlives_the_window() {
+    scene(&[SERVER_ADMITS_80], |scene, family| {
+        let (there, back) = connect(scene, family);
+        scene.twin.forget();
+        scene.rebind(WINDOW);
+        assert!(matches!(scene.send(SERVER, back.tcp(80, PORT, ACK)).outcome.verdict, Verdict::Allow(_)));
+        scene.end_adoption();
+        assert_eq!(scene.send(SERVER, back.tcp(80, PORT, ACK)).outcome.verdict, allowed(Established));
+        // It is like any other flow from then on.
+        scene.change(&with(&[SERVER_ADMITS_80, SERVER_SENDS_NOTHING]));
+        assert_eq!(scene.send(SERVER, back.tcp(80, PORT, ACK)).outcome.verdict, allowed(Established));
+        assert_eq!(scene.pass(CLIENT, SERVER, there.tcp(PORT, 80, ACK)), allowed(Established));
     });
 }
 

@@ -1,9 +1,11 @@
 //! Two pods of a compiled world on a [`Twin`]: the first at one veth, the second at the other.
 
 use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
 
 use agent::kernel::now_ticks;
-use common::abi::{AllowReason, Direction, DropReason};
+use common::abi::{AllowReason, Direction, DropReason, Ticks};
 use common::decide::{Seen, Verdict};
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
 use policy::model::{Config, PodKey, World};
@@ -36,8 +38,8 @@ pub struct LocalPod {
 pub struct Scene<'a> {
     pub twin: &'a mut Twin,
     pub pods: [LocalPod; 2],
-    /// Seconds that the adoption window of the pods still lasts.
-    pub adopting: u32,
+    /// The end of the pods' adoption window; 0 where they have none.
+    adopt_until: Ticks,
     pub config: Config,
     /// The pod of the world that each of the pods is; `None` where nobody knows yet.
     keys: [Option<PodKey>; 2],
@@ -64,7 +66,7 @@ impl<'a> Scene<'a> {
         let mut keys = world.pods.keys().cloned();
         let keys = [keys.next(), keys.next()];
         let (compiled, ids, config) = (Compiled::default(), Ids::default(), Config::default());
-        let mut scene = Self { twin, pods, adopting: 0, config, keys, next_id: 1, world, compiled, ids };
+        let mut scene = Self { twin, pods, adopt_until: 0, config, keys, next_id: 1, world, compiled, ids };
         scene.enforce();
         scene
     }
@@ -75,10 +77,26 @@ impl<'a> Scene<'a> {
         self.enforce();
     }
 
-    /// Binds the local pods anew, as an agent does that starts with their veths there.
-    pub fn rebind(&mut self) {
+    /// Binds the local pods anew, as an agent does that starts with their veths there: with an adoption window of so many
+    /// seconds, or none.
+    ///
+    /// # Panics
+    /// Where the world does not compile.
+    pub fn rebind(&mut self, adopting: u32) {
         self.next_id += 2;
+        let end = now_ticks().expect("the clock") + adopting * common::abi::SECOND;
+        self.adopt_until = if adopting == 0 { 0 } else { end };
         self.enforce();
+    }
+
+    /// Waits until the adoption window is over by every clock: the host's copy of the programs reads its own.
+    ///
+    /// # Panics
+    /// Where the kernel's clock cannot be read.
+    pub fn end_adoption(&self) {
+        while now_ticks().expect("the clock") <= self.adopt_until + common::abi::SECOND {
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// As before anybody has told whose veth it is.
@@ -102,7 +120,6 @@ impl<'a> Scene<'a> {
     }
 
     fn node_view(&self) -> NodeView {
-        let adopt_until = now_ticks().expect("the clock") + self.adopting * common::abi::SECOND;
         let endpoints = (0..).zip(&self.pods).zip(&self.keys).map(|((slot, pod), key)| Binding {
             slot,
             id: self.next_id + slot,
@@ -110,7 +127,7 @@ impl<'a> Scene<'a> {
             mac: pod.mac,
             addresses: pod.addresses.to_vec(),
             pod: key.clone(),
-            adopt_until: if self.adopting == 0 { 0 } else { adopt_until },
+            adopt_until: self.adopt_until,
         });
         NodeView { name: "lab".to_owned(), addresses: NODE.into(), bridges: [].into(), endpoints: endpoints.collect() }
     }

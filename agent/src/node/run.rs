@@ -195,7 +195,8 @@ impl Node {
             ranges: &ranges,
             slots: u32::try_from(self.datapath.maps.capacities()?.endpoints).unwrap_or(u32::MAX),
             now: Timestamp::now(),
-            adopt_until: if self.looked.is_none() { adoption_end()? } else { 0 },
+            // Later starts find their flows in the maps: a veth that is new then has no connections to adopt.
+            adopt_until: if self.install && self.looked.is_none() { adoption_end()? } else { 0 },
         });
         self.looked = Some(Arc::clone(sighting));
         Ok(ranges)

@@ -45,20 +45,26 @@ pub(super) fn of<T: Tables>(
 ) -> Demand {
     let own = opener(context.direction);
     let both = FlowState::BY_POD | FlowState::BY_PEER;
+    let in_window = is_alive(context.endpoint.adopt_until, context.now);
+    let mut adopted = false;
     let (must, openers, by_node) = match (datagram.role, known) {
         (Role::Continues | Role::Answers | Role::Datagram | Role::Error, Some(state)) => {
-            (state.flags() & both, state.flags() & both, state.is(FlowState::BY_NODE))
+            let openers = state.flags() & both;
+            adopted = state.is(FlowState::ADOPTED) && in_window;
+            let must = if state.is(FlowState::ADOPTED) && !in_window { both } else { openers };
+            (must, openers, state.is(FlowState::BY_NODE))
         }
         (Role::Answers | Role::Continues, None) => {
             let answers = matches!(datagram.role, Role::Answers);
             let openers = if answers { both & !own } else { by_ports(key, &context.tables.settings()) };
-            let adopting = is_alive(context.endpoint.adopt_until, context.now) && openers != both;
-            (if adopting { openers } else { openers | own }, openers, by_node)
+            adopted = in_window && openers & own == 0;
+            (if adopted { openers } else { openers | own }, openers, by_node)
         }
         _ => (own, own, by_node),
     };
     let node = if by_node && openers & FlowState::BY_PEER != 0 { FlowState::BY_NODE } else { 0 };
-    Demand { must, opener: openers | node, by_node }
+    let adopted = if adopted { FlowState::ADOPTED } else { 0 };
+    Demand { must, opener: openers | node | adopted, by_node }
 }
 
 /// Who opened a flow of which only the middle is seen: the side whose port is ephemeral, or nobody can tell.

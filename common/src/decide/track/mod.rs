@@ -106,7 +106,7 @@ fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a
 #[inline(always)]
 pub(super) fn pass_on<T: Tables>(context: &Context<'_, T>, flow: &Flow<'_>, datagram: &Datagram) -> bool {
     let Some((entry, state)) = flow.known else { return false };
-    if entry.epoch.get() != context.epoch || state.is(FlowState::TOMBSTONE) {
+    if entry.epoch.get() != context.epoch || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
         return false;
     }
     let after = next(state.flags(), context.direction, datagram, context.now);
@@ -243,7 +243,8 @@ fn settle<T: Tables>(
         (Verdict::Drop(_), None) => {}
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
-                entry.renew(context.epoch, next(state.flags(), context.direction, datagram, context.now));
+                let flags = state.flags() & !FlowState::ADOPTED | demand.opener & FlowState::ADOPTED;
+                entry.renew(context.epoch, next(flags, context.direction, datagram, context.now));
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
