@@ -72,6 +72,12 @@ impl Packet for Buffer<'_> {
         // SAFETY: as above.
         unsafe { (*self.0.skb.skb).ingress_ifindex }
     }
+
+    #[inline(always)]
+    fn has_socket(&self) -> bool {
+        // SAFETY: as above. The pointer is compared and not followed.
+        unsafe { !(*self.0.skb.skb).__bindgen_anon_2.sk.is_null() }
+    }
 }
 
 /// Copies `length` bytes, which must fit `into`; false where the frame ends before. The frame need not lie in

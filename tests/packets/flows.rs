@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use common::abi::AllowReason::{self, Established, NetworkPolicy, NoPolicy, OwnNode, SamePod};
-use common::abi::DropReason::{DefaultDeny, Fragment, Revoked};
+use common::abi::DropReason::{DefaultDeny, Fragment, Revoked, SpoofedSource, UnknownEndpoint};
 use common::decide::Verdict;
 use tests::frames::{self, ACK, Ends, FIN, Ipv4, RST, SYN, TCP, UDP};
 use tests::scene::{NODE, Scene, allowed, dropped};
@@ -243,6 +243,33 @@ fn an_icmp_error_of_a_live_flow_passes_and_a_forged_one_does_not() {
         let router = if family == 0 { "203.0.113.1" } else { "2001:db8::1" };
         let way = Ends { source: router.parse().unwrap(), ..there.back() };
         assert_eq!(scene.deliver(CLIENT, 1, way.error(kind, &sent)).outcome.verdict, allowed(Established));
+    });
+}
+
+#[test]
+fn a_pod_that_a_packet_was_not_sent_to_says_nothing_about_it() {
+    let client_deaf = SERVER_ADMITS_NOTHING.replace("server", "client");
+    scene(&[&client_deaf], |scene, family| {
+        let kind = if family == 0 { 3 } else { 1 };
+        let outside = ["203.0.113.9", "2001:db8::9"][family].parse().unwrap();
+        let sent = scene.to(CLIENT, outside).udp(PORT, 53);
+        assert_eq!(scene.send(CLIENT, sent.clone()).outcome.verdict, allowed(NoPolicy));
+        let from = |source| Ends { source, ..scene.between(SERVER, CLIENT, family) };
+        let errors =
+            [scene.pods[SERVER].addresses[family], ["10.244.77.7", "fd00:10:244::77"][family].parse().unwrap()]
+                .map(|source| from(source).error(kind, &sent));
+        let [router, end] = [["203.0.113.1", "2001:db8::1"][family].parse().unwrap(), outside]
+            .map(|source| from(source).error(kind, &sent));
+        let server = scene.pods[SERVER].ifindex;
+        for (error, came_from, reason) in
+            [(&errors[0], server, DefaultDeny), (&errors[0], 0, DefaultDeny), (&errors[1], 1, UnknownEndpoint)]
+        {
+            assert_eq!(scene.deliver(CLIENT, came_from, error.clone()).outcome.verdict, dropped(reason));
+        }
+        assert_eq!(scene.send(SERVER, errors[0].clone()).outcome.verdict, dropped(SpoofedSource));
+        for error in [router, end] {
+            assert_eq!(scene.deliver(CLIENT, 1, error).outcome.verdict, allowed(Established));
+        }
     });
 }
 

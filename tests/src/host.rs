@@ -244,4 +244,9 @@ impl Packet for HostFrame {
     fn ingress_ifindex(&self) -> u32 {
         self.ingress_ifindex
     }
+
+    /// `BPF_PROG_TEST_RUN` gives every packet a socket.
+    fn has_socket(&self) -> bool {
+        true
+    }
 }

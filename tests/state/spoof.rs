@@ -8,7 +8,7 @@ use std::process::Command;
 use agent::lab::{Cni, Lab};
 use common::abi::Direction::{self, Egress, Ingress};
 use common::abi::DropReason::{
-    self, SpoofedSource, TenantIsolation, Tunnel, UnknownEndpoint, UnsupportedProtocol, WrongDestination,
+    self, Malformed, SpoofedSource, TenantIsolation, Tunnel, UnknownEndpoint, UnsupportedProtocol, WrongDestination,
 };
 use tests::counters::{Counted, Counters};
 use tests::frames::{self, Ends};
@@ -189,6 +189,57 @@ fn nobody_claims_anothers_address_or_speaks_as_a_router() {
             field.sends(SpoofedSource, "a DHCP server", &ends.udp(67, 68));
         }
         field.sends(SpoofedSource, "a DHCPv6 server", &field.one.to(&field.two, 1).udp(547, 546));
+    });
+}
+
+#[test]
+fn nobody_speaks_about_others_packets_or_addresses() {
+    both_forms("about-others", |field| {
+        let mac = field.one.mac;
+        for family in [0, 1] {
+            let external: IpAddr = EXTERNAL[family].parse().unwrap();
+            let ends = field.one.to(&field.two, family);
+            let victim = field.two.out(external).udp(53_000, 53);
+            let kind = if family == 0 { 3 } else { 1 };
+            field.sends(SpoofedSource, "an ICMP error about another's packet", &ends.error(kind, &victim));
+        }
+        let probe = frames::arp(1, mac, Ipv4Addr::UNSPECIFIED, v4(field.two.addresses[0]));
+        field.sends(SpoofedSource, "an ARP probe for another's address", &probe);
+        let nobody = Ends { source: Ipv6Addr::UNSPECIFIED.into(), ..field.one.to(&field.two, 1) };
+        for target in [field.two.addresses[1], link_local(field.two.mac), field.node[1]] {
+            let body = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &v6(target).octets()].concat();
+            let frame = frames::with_hop_limit(&nobody, 255, &body);
+            field.sends(SpoofedSource, &format!("a search for who has {target}"), &frame);
+        }
+        let v6_ends = field.one.to(&field.two, 1);
+        let as_v4 = Ends { source: v4(field.one.addresses[0]).to_ipv6_mapped().into(), ..v6_ends };
+        let claim = frames::neighbour(&as_v4, 136, v6(field.two.addresses[1]), mac);
+        field.sends(Malformed, "an advertisement from an IPv4 address", &claim);
+        let mut letter = frames::arp(1, mac, v4(field.one.addresses[0]), v4(field.two.addresses[0]));
+        letter.resize(1000, 7);
+        field.sends(Malformed, "a letter behind an ARP request", &letter);
+    });
+}
+
+#[test]
+fn nobody_reaches_loopback_or_steers_multicast() {
+    both_forms("loopback", |field| {
+        for loopback in ["127.0.0.1", "127.9.9.9", "::1"] {
+            let frame = field.one.out(loopback.parse().unwrap()).udp(FROM, 10_249);
+            field.sends(Malformed, &format!("a datagram to {loopback}"), &frame);
+        }
+        let all = field.one.out("224.0.0.1".parse().unwrap());
+        for (what, protocol, body) in [
+            ("an IGMP query", 2, [0x11, 0, 0, 0, 0, 0, 0, 0]),
+            ("multicast router discovery", 2, [0x30, 0, 0, 0, 0, 0, 0, 0]),
+            ("a PIM hello", 103, [0x20, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let group = Ends { destination_mac: [1, 0, 0x5e, 0, 0, 1], ..all };
+            field.sends(SpoofedSource, what, &group.ip(protocol, &body));
+        }
+        let snoopers = field.one.out("ff02::6a".parse().unwrap());
+        let advertisement = frames::with_hop_limit(&snoopers, 1, &[151, 0, 0, 0, 0, 0, 0, 0]);
+        field.sends(SpoofedSource, "multicast router discovery", &advertisement);
     });
 }
 

@@ -64,6 +64,31 @@ impl Address {
         }
     }
 
+    /// 127.0.0.0/8 or `::1`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_loopback(&self) -> bool {
+        if self.is_v4() {
+            self.words[3] & u32::from_be(0xff00_0000) == u32::from_be(0x7f00_0000)
+        } else {
+            self.is_in_lowest_range() && self.words[3] == u32::from_be(1)
+        }
+    }
+
+    /// An IPv6 address that stands for an IPv4 one, as programs use it among themselves: IPv4-mapped `::ffff:0:0/96`, or
+    /// IPv4-compatible `::/96` without `::` and `::1` (RFC 4291 §2.5.5). No IPv6 header has one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn embeds_v4(&self) -> bool {
+        self.is_v4() || (self.is_in_lowest_range() && self.words[3] != 0 && self.words[3] != u32::from_be(1))
+    }
+
+    /// `::/96`.
+    #[inline(always)]
+    const fn is_in_lowest_range(&self) -> bool {
+        self.words[0] == 0 && self.words[1] == 0 && self.words[2] == 0
+    }
+
     /// `0.0.0.0` or `::`.
     #[must_use]
     #[inline(always)]

@@ -190,11 +190,14 @@ fn endpoint_of<T: Tables>(tables: &T, ifindex: u32) -> Result<&Endpoint, DropRea
 fn examine<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Result<Step, DropReason> {
     let parsed = parse(packet, &mut seen.frame, &mut seen.datagram);
     match context.direction {
-        Direction::Egress => sender::check_frame(&seen.frame, context.tables, context.endpoint)?,
+        Direction::Egress => sender::check_frame(&seen.frame, context.endpoint)?,
         Direction::Ingress => receiver::check_frame(&seen.frame, context.endpoint)?,
     }
     parsed?;
     if seen.frame.is_arp() {
+        if matches!(context.direction, Direction::Egress) {
+            sender::check_arp(packet, &seen.frame.arp, context.tables, context.endpoint)?;
+        }
         return Ok(Step::Done(AllowReason::Neighbour));
     }
     if matches!(seen.datagram.role, Role::Neighbour) {
@@ -205,8 +208,10 @@ fn examine<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mu
         .map(|()| Step::Done(AllowReason::Neighbour));
     }
     match context.direction {
-        Direction::Egress => sender::check_datagram(&seen.datagram, context.tables, context.endpoint)?,
-        Direction::Ingress => receiver::check_datagram(packet, &seen.frame, &seen.datagram, context.endpoint)?,
+        Direction::Egress => sender::check_datagram(packet, &seen.datagram, context.tables, context.endpoint)?,
+        Direction::Ingress => {
+            receiver::check_datagram(packet, &seen.frame, &seen.datagram, context.tables, context.endpoint)?;
+        }
     }
     Ok(Step::Track)
 }

@@ -1,12 +1,22 @@
 //! What is for a pod: its own addresses, and what is sent to a group.
 
-use crate::abi::{DropReason, Endpoint};
+use super::Tables;
+use super::tables::peer_of;
+use crate::abi::{DropReason, Endpoint, Peer, PeerKind};
 use crate::parse::{Datagram, Fragment, Frame, Neighbour, Packet, claims};
 
 /// True where all of these checks pass at a glance: from anywhere but this link, to the pod's own addresses.
 #[inline(always)]
 pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) -> bool {
     frame.destination_mac == endpoint.mac && endpoint.owns(&datagram.destination) && !datagram.source.is_link_local_v6()
+}
+
+/// True for what a socket of the pod's own node has sent under one of the node's addresses. An address alone proves
+/// nothing: others' packets carry it that the node masquerades. No incoming interface proves nothing either: the
+/// fragments that a node makes of a forwarded packet have none.
+#[inline(always)]
+pub(super) fn is_generated_here<P: Packet>(packet: &P, source: Peer) -> bool {
+    packet.ingress_ifindex() == 0 && packet.has_socket() && matches!(source.kind(), PeerKind::OwnNode)
 }
 
 /// The MAC address. A bridge floods frames that it cannot place: those are for somebody else.
@@ -31,21 +41,22 @@ pub(super) fn check_neighbour<P: Packet>(packet: &P, datagram: &Datagram) -> Res
 
 /// The destination address; link-local addresses are for the own node alone.
 #[inline(always)]
-pub(super) fn check_datagram<P: Packet>(
+pub(super) fn check_datagram<P: Packet, T: Tables>(
     packet: &P,
     frame: &Frame,
     datagram: &Datagram,
+    tables: &T,
     endpoint: &Endpoint,
 ) -> Result<(), DropReason> {
-    let from_own_node = packet.ingress_ifindex() == 0;
-    if datagram.source.is_link_local_v6() && !from_own_node {
+    let from_own_node = || is_generated_here(packet, peer_of(tables, &datagram.source));
+    if datagram.source.is_link_local_v6() && !from_own_node() {
         return Err(DropReason::SpoofedSource);
     }
     if frame.is_group() || datagram.destination.is_group() || endpoint.owns(&datagram.destination) {
         return Ok(());
     }
     if datagram.destination == endpoint.link_local() {
-        return if from_own_node { Ok(()) } else { Err(DropReason::UnknownEndpoint) };
+        return if from_own_node() { Ok(()) } else { Err(DropReason::UnknownEndpoint) };
     }
     if endpoint.is(Endpoint::ROUTER) { Ok(()) } else { Err(DropReason::WrongDestination) }
 }

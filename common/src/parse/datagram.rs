@@ -51,7 +51,7 @@ pub struct Datagram {
     /// A TCP FIN, a TCP RST.
     pub fin: bool,
     pub rst: bool,
-    /// Of ICMP and ICMPv6.
+    /// Of ICMP, ICMPv6 and IGMP.
     pub icmp_type: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
@@ -96,11 +96,13 @@ impl Datagram {
 /// IANA protocol numbers.
 pub mod protocol {
     pub const ICMP: u8 = 1;
+    pub const IGMP: u8 = 2;
     pub const IPIP: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
     pub const IPV6: u8 = 41;
     pub const GRE: u8 = 47;
     pub const ICMPV6: u8 = 58;
+    pub const PIM: u8 = 103;
     pub const SCTP: u8 = 132;
 }

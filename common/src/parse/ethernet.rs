@@ -24,7 +24,7 @@ impl Frame {
         source_mac: Mac::NONE,
         destination_mac: Mac::NONE,
         ether_type: 0,
-        arp: Arp { sender_mac: [0; 6], sender_ip: [0; 4] },
+        arp: Arp { sender_mac: [0; 6], sender_ip: [0; 4], target_ip: [0; 4] },
     };
 
     #[inline(always)]

@@ -35,7 +35,8 @@ pub(super) fn read(header: &Header, datagram: &mut Datagram) {
         }
     } else {
         match kind {
-            1..=4 => Role::Error,
+            // Those too that have no meaning yet: hosts hand them to the sockets that they quote (RFC 4443 §2.4).
+            0..V6_ECHO_REQUEST => Role::Error,
             V6_ECHO_REQUEST => Role::Opens,
             V6_ECHO_REPLY => Role::Answers,
             MLD_FIRST..=ND_LAST | MLD2_REPORT => Role::Neighbour,
@@ -75,10 +76,8 @@ impl Quoted {
 /// Into memory of the caller's: what the programs have of it is scarce.
 #[inline(never)]
 pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram, quoted: &mut Quoted) -> Option<()> {
-    let start = datagram.transport + HEADER;
-    let transport =
-        start + if datagram.source.is_v4() { v4(packet, start, quoted)? } else { v6(packet, start, quoted)? };
-    if transport + 8 > datagram.end {
+    let Quote { transport, is_later } = ends(packet, datagram, quoted)?;
+    if is_later || transport + 8 > datagram.end {
         return None;
     }
     let header: [u8; 8] = packet.load(transport)?;
@@ -97,24 +96,50 @@ pub fn quoted<P: Packet>(packet: &P, datagram: &Datagram, quoted: &mut Quoted) -
     Some(())
 }
 
-/// Reads an IPv4 header and returns its length.
+/// Reads between whom the packet went that an ICMP error quotes, whatever it was. `None` where no IP header is quoted.
+#[inline(never)]
+pub fn quoted_ends<P: Packet>(packet: &P, datagram: &Datagram, quoted: &mut Quoted) -> Option<()> {
+    ends(packet, datagram, quoted).map(|_| ())
+}
+
+/// The shape of a quoted packet.
+struct Quote {
+    /// Offset of its transport header.
+    transport: u32,
+    /// It is a later fragment, which has no transport header.
+    is_later: bool,
+}
+
 #[inline(always)]
-fn v4<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<u32> {
+fn ends<P: Packet>(packet: &P, datagram: &Datagram, quoted: &mut Quoted) -> Option<Quote> {
+    let start = datagram.transport + HEADER;
+    if datagram.source.is_v4() {
+        if start + 20 > datagram.end { None } else { v4(packet, start, quoted) }
+    } else if start + ipv6::HEADER > datagram.end {
+        None
+    } else {
+        v6(packet, start, quoted)
+    }
+}
+
+/// Reads an IPv4 header.
+#[inline(always)]
+fn v4<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<Quote> {
     let inner: [u8; 20] = packet.load(start)?;
     let header = u32::from(inner[0] & 0xf) * 4;
     let fragment_offset = u16::from_be_bytes([inner[6], inner[7]]) & 0x1fff;
-    if inner[0] >> 4 != 4 || header < 20 || fragment_offset != 0 {
+    if inner[0] >> 4 != 4 || header < 20 {
         return None;
     }
     quoted.source = Address::v4([inner[12], inner[13], inner[14], inner[15]]);
     quoted.destination = Address::v4([inner[16], inner[17], inner[18], inner[19]]);
     quoted.protocol = inner[9];
-    Some(header)
+    Some(Quote { transport: start + header, is_later: fragment_offset != 0 })
 }
 
 /// The same for IPv6.
 #[inline(always)]
-fn v6<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<u32> {
+fn v6<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<Quote> {
     let [version, _, _, _, _, _, next, _]: [u8; 8] = packet.load(start)?;
     if version >> 4 != 6 {
         return None;
@@ -122,5 +147,9 @@ fn v6<P: Packet>(packet: &P, start: u32, quoted: &mut Quoted) -> Option<u32> {
     quoted.source = Address::v6(packet.load(start + 8)?);
     quoted.destination = Address::v6(packet.load(start + 24)?);
     quoted.protocol = next;
-    Some(ipv6::HEADER)
+    // It would be taken for the IPv4 packet that it is not.
+    if quoted.source.embeds_v4() || quoted.destination.embeds_v4() {
+        return None;
+    }
+    Some(Quote { transport: start + ipv6::HEADER, is_later: false })
 }

@@ -49,7 +49,8 @@ fn read(words: [u32; 10], frame: u32, datagram: &mut Datagram) -> Result<(), Dro
     datagram.transport = ETHERNET + HEADER;
     // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
     datagram.end = ETHERNET + HEADER + u32::from(be16(length_next).0);
-    if byte(start, 0) >> 4 != 6 || datagram.end > frame {
+    let embedded = datagram.source.embeds_v4() || datagram.destination.embeds_v4();
+    if byte(start, 0) >> 4 != 6 || datagram.end > frame || embedded {
         return Err(DropReason::Malformed);
     }
     Ok(())

@@ -13,10 +13,10 @@ mod ipv6;
 mod neighbour;
 mod transport;
 
-pub use arp::Arp;
+pub use arp::{Arp, is_bare_arp};
 pub use datagram::{Datagram, Fragment, Role, protocol};
 pub use ethernet::{Frame, parse, plain};
-pub use icmp::{Quoted, quoted};
+pub use icmp::{Quoted, quoted, quoted_ends};
 pub use neighbour::{Neighbour, claims};
 
 /// A frame, and what the kernel knows about it besides its bytes.
@@ -38,8 +38,12 @@ pub trait Packet {
     fn has_vlan_tag(&self) -> bool;
     /// The interface of the hook, in the node's network namespace.
     fn ifindex(&self) -> u32;
-    /// The interface that the packet came in on; 0 for what the node itself sends.
+    /// The interface that the packet came in on; 0 for what the node itself sends, and for the fragments that it makes
+    /// of what it forwards (`ip6_copy_metadata`, Linux 6.18).
     fn ingress_ifindex(&self) -> u32;
+    /// True where the socket that sent the packet still holds it. What a node forwards has none: `ip_rcv` and `ipv6_rcv`
+    /// take it away, and so does putting fragments together.
+    fn has_socket(&self) -> bool;
 }
 
 /// A byte of a word that was read as it lies in memory.

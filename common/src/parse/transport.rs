@@ -12,6 +12,8 @@ const ACK: u8 = 16;
 const TCP_HEADER: u32 = 20;
 const UDP_HEADER: u32 = 8;
 const SCTP_HEADER: u32 = 16;
+/// RFC 2236, RFC 3376, RFC 4286.
+const IGMP_HEADER: u32 = 8;
 const SCTP_INIT: u8 = 1;
 const SCTP_INIT_ACK: u8 = 2;
 
@@ -62,7 +64,7 @@ const fn words_of(protocol: u8) -> usize {
         protocol::TCP => 5,
         // The common header and the type of the first chunk (RFC 9260).
         protocol::SCTP => 4,
-        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 2,
+        protocol::UDP | protocol::ICMP | protocol::ICMPV6 | protocol::IGMP => 2,
         _ => 0,
     }
 }
@@ -103,6 +105,10 @@ fn read(header: &Header, datagram: &mut Datagram) -> Result<(), DropReason> {
         protocol::ICMP | protocol::ICMPV6 => {
             enough(room, icmp::HEADER)?;
             icmp::read(header, datagram);
+        }
+        protocol::IGMP => {
+            enough(room, IGMP_HEADER)?;
+            datagram.icmp_type = byte(header[0], 0);
         }
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! The flow that a packet belongs to, as its endpoint sees it.
 
-use crate::abi::{Address, Direction, Endpoint, FlowKey};
+use super::origin::came_through_router;
+use crate::abi::{Address, Direction, Endpoint, FlowKey, PeerKind};
+use crate::decide::tables::peer_of;
 use crate::decide::{Context, Tables};
 use crate::parse::protocol::{ICMP, ICMPV6};
 use crate::parse::{Datagram, Packet, Quoted, quoted};
@@ -27,7 +29,7 @@ pub(super) fn quoted_key<P: Packet, T: Tables>(
 ) -> Option<FlowKey> {
     let mut inner = Quoted::NOTHING;
     quoted(packet, datagram, &mut inner)?;
-    if !is_own(context, datagram.destination, &inner) {
+    if !is_own(context, datagram.destination, &inner) || !is_on_path(context, packet, &datagram.source, &inner) {
         return None;
     }
     // The quoted packet went the other way.
@@ -46,6 +48,16 @@ fn is_own<T: Tables>(context: &Context<'_, T>, error_destination: Address, inner
         Direction::Ingress => inner.source,
     };
     inner.source == error_destination && context.endpoint.owns(&own)
+}
+
+/// True for who can be on the path of the quoted packet: any router, but of the pods only the one that it was sent to.
+/// What a pod sends has been held to that at its own veth.
+#[inline(always)]
+fn is_on_path<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, sender: &Address, inner: &Quoted) -> bool {
+    matches!(context.direction, Direction::Egress)
+        || *sender == inner.destination
+        || !matches!(peer_of(context.tables, sender).kind(), PeerKind::Pod | PeerKind::LocalPod | PeerKind::UnknownPod)
+        || came_through_router(context, packet)
 }
 
 #[inline(always)]
