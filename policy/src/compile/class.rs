@@ -25,6 +25,8 @@ pub(super) struct Classes<'a> {
     /// By class, until classes of single pods and nodes are added: the class of addresses that are in the same blocks
     /// and belong to an unknown pod. Empty where no rule matches those.
     of_unknown_pods: Vec<usize>,
+    /// How many blocks the classes name, each as often as it is in one.
+    named: usize,
 }
 
 /// What the addresses of a class have in common.
@@ -67,10 +69,10 @@ impl<'a> Classes<'a> {
         }
         let nets: BTreeSet<IpNet> = entering.keys().chain(leaving.keys()).copied().collect();
         let boundaries = Vec::with_capacity(nets.len());
-        let mut classes = Self { blocks, list: vec![Class::default()], boundaries, of_unknown_pods: Vec::new() };
+        let mut classes =
+            Self { blocks, list: vec![Class::default()], boundaries, of_unknown_pods: Vec::new(), named: 0 };
         let mut interned = HashMap::from_iter([(Vec::new(), 0)]);
         let mut above: Vec<usize> = Vec::new();
-        let mut named = 0;
         for net in nets {
             while above.last().is_some_and(|&last| !classes.boundaries[last].net.contains(&net)) {
                 above.pop();
@@ -83,9 +85,9 @@ impl<'a> Classes<'a> {
                 members.retain(|member| left.binary_search(member).is_err());
             }
             members.sort_unstable();
-            named += members.len();
-            if named > most {
-                return Err(named);
+            classes.named += members.len();
+            if classes.named > most {
+                return Err(classes.named);
             }
             let class = *interned.entry(members).or_insert_with_key(|members| {
                 classes.list.push(Class { blocks: members.clone(), ..Class::default() });
@@ -131,6 +133,11 @@ impl<'a> Classes<'a> {
             (range.contains(&boundary.net) && range != boundary.net && differs).then_some((boundary.net, class))
         });
         std::iter::once(whole).chain(inner)
+    }
+
+    /// How many blocks the classes of these blocks alone name, up to `most` and a little more.
+    pub(super) fn named(blocks: &BTreeSet<&'a Block>, most: usize) -> usize {
+        Self::new(blocks, most).map_or_else(|needed| needed, |classes| classes.named)
     }
 
     /// Gives addresses of pods classes that tell port names apart too, where a rule needs it.
