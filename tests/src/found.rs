@@ -159,6 +159,8 @@ impl Cluster for Alive {
     fn silence(&self) -> Duration {
         Duration::ZERO
     }
+
+    fn worked(&self, _: Duration) {}
 }
 
 /// An agent on a thread of this process.

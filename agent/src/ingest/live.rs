@@ -36,7 +36,7 @@ pub struct Rejected {
     /// a Namespace that is not known, addresses in a pod range that no known pod has and namespaces of a Tenant that is
     /// not known are foreign to everybody.
     pub stand_in: Option<Live>,
-    /// Each with its field.
+    /// Each with its field: a few, the last of which counts the others.
     pub errors: Vec<IngestError>,
 }
 
@@ -53,7 +53,13 @@ pub fn convert_live(kind: Kind, object: Value) -> Result<Option<Live>, Box<Rejec
     let place = Place { file: "cluster".to_owned(), document: 1, item: None };
     let manifest = Manifest { id, place, value: object };
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    let converted = convert_kind(&mut Report::new(&manifest, Source::Cluster, &mut errors, &mut warnings), kind);
+    let mut report = Report::new(&manifest, Source::Cluster, &mut errors, &mut warnings);
+    let converted = convert_kind(&mut report, kind);
+    let found = report.found();
+    let more = found - errors.len();
+    if let Some(last) = errors.last_mut().filter(|_| more > 0) {
+        last.problem = format!("{} (and {more} more problems)", last.problem);
+    }
     if errors.is_empty() { Ok(converted) } else { Err(Box::new(Rejected { stand_in: converted, errors })) }
 }
 

@@ -1,6 +1,5 @@
 //! From the state of the loop to what others see of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,8 @@ use crate::watch::Snapshot;
 
 /// The API server says something about each resource every minute, if only that nothing has changed.
 const SILENCE: Duration = Duration::from_secs(150);
+/// Problems with objects that the status tells of.
+const REJECTIONS: usize = 20;
 
 impl Node {
     /// Publishes the status.
@@ -23,12 +24,21 @@ impl Node {
         let enforced = self.enforced.as_deref();
         let endpoint = |(&ifindex, bound)| self.endpoint(ifindex, bound);
         let excesses = enforced.iter().flat_map(|it| &it.compiled.excesses).map(ToString::to_string);
+        let rejected = enforced.iter().flat_map(|it| rejections(it));
         let rivals = enforced.iter().flat_map(|it| rivals::findings(&it.snapshot.world, &self.options.node));
         self.status.send_replace(Arc::new(Status {
             node: self.options.node.clone(),
             enforcement: self.enforcement(cluster, snapshot),
             endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
-            findings: self.veths.findings.iter().map(ToString::to_string).chain(excesses).chain(rivals).collect(),
+            findings: self
+                .veths
+                .findings
+                .iter()
+                .map(ToString::to_string)
+                .chain(excesses)
+                .chain(rejected)
+                .chain(rivals)
+                .collect(),
             policies: enforced.map(policies).unwrap_or_default(),
             publication: self.publication.clone(),
             drift_repaired: self.drift_repaired,
@@ -99,15 +109,26 @@ fn tenant(enforced: &Enforced, bound: &Bound) -> Option<String> {
 }
 
 fn policies(enforced: &Enforced) -> Vec<PolicyCount> {
-    let Enforced { snapshot, .. } = enforced;
-    let world = &snapshot.world;
-    let count = |kind: Kind, total: usize| {
-        let rejected = snapshot.rejected.iter().map(|rejected| &rejected.object).filter(|object| object.kind == kind);
-        let rejected = rejected.collect::<BTreeSet<_>>().len();
-        PolicyCount { kind: kind.name(), enforced: total.saturating_sub(rejected), rejected }
-    };
-    vec![
-        count(Kind::NetworkPolicy, world.network_policies.len()),
-        count(Kind::ClusterNetworkPolicy, world.cluster_network_policies.len()),
+    let Snapshot { world, .. } = enforced.snapshot.as_ref();
+    let rejected = |kind: Kind| enforced.snapshot.rejected_of(kind);
+    // A NetworkPolicy that is rejected is another kind of value in the world, a ClusterNetworkPolicy is not.
+    let cluster = rejected(Kind::ClusterNetworkPolicy);
+    [
+        (Kind::NetworkPolicy, world.network_policies.len(), rejected(Kind::NetworkPolicy)),
+        (Kind::ClusterNetworkPolicy, world.cluster_network_policies.len().saturating_sub(cluster), cluster),
     ]
+    .map(|(kind, enforced, rejected)| PolicyCount { kind: kind.name(), enforced, rejected })
+    .into()
+}
+
+/// What is not taken as it stands, as far as a person reads.
+fn rejections(enforced: &Enforced) -> Vec<String> {
+    let rejected = &enforced.snapshot.rejected;
+    let mut lines: Vec<String> = rejected.iter().take(REJECTIONS).map(ToString::to_string).collect();
+    if let Some(more) = rejected.len().checked_sub(REJECTIONS).filter(|more| *more > 0) {
+        lines.push(format!(
+            "{more} more problems with objects: `kubectl get events -A --field-selector reason=NotUnderstood`"
+        ));
+    }
+    lines
 }

@@ -43,6 +43,8 @@ pub trait Cluster {
     fn missing(&self) -> Vec<String>;
     /// For how long nothing has been heard of some resource.
     fn silence(&self) -> Duration;
+    /// Takes note of the processor time that the newest world has cost.
+    fn worked(&self, time: Duration);
 }
 
 impl Cluster for Watch {
@@ -52,6 +54,10 @@ impl Cluster for Watch {
 
     fn silence(&self) -> Duration {
         self.ages().into_iter().map(|(_, age)| age).max().unwrap_or_default()
+    }
+
+    fn worked(&self, time: Duration) {
+        Self::worked(self, time);
     }
 }
 
@@ -115,6 +121,9 @@ impl Node {
         if self.is_news(usable, &sighting) || self.clock.is_retry_due() {
             let enforced = self.enforce(usable, &sighting);
             self.conclude(enforced);
+            // A compile has two threads.
+            let compile = self.publication.as_ref().map_or(Duration::ZERO, |publication| publication.compile);
+            inputs.cluster.worked(2 * compile);
         }
         let done = self.chores();
         if done.is_err() {

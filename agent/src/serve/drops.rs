@@ -1,6 +1,5 @@
 //! Drops as they happen: one reader of the kernel's ring for all who ask.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,12 +11,11 @@ use tokio::sync::broadcast;
 use tokio::sync::watch::Receiver;
 use tracing::warn;
 
+use super::recent::Recent;
 use crate::events::{Directory, DropRecord, EventReader};
 use crate::kernel::Pins;
 use crate::node::{Enforced, Status};
 
-/// How many drops are kept for those who ask later.
-const RECENT: usize = 1000;
 /// How many one who follows may be behind before it misses some.
 const BEHIND: usize = 4096;
 /// How soon a new world's names are used.
@@ -26,7 +24,7 @@ const PULSE: Duration = Duration::from_millis(200);
 /// The newest drops, and those that come.
 #[derive(Clone, Debug)]
 pub struct Drops {
-    recent: Arc<Mutex<VecDeque<Arc<DropRecord>>>>,
+    recent: Arc<Mutex<Recent>>,
     live: broadcast::Sender<Arc<DropRecord>>,
 }
 
@@ -48,10 +46,10 @@ impl Drops {
         Ok(drops)
     }
 
-    /// The newest, oldest first.
+    /// The newest of each pair of addresses and reason, oldest first: 64 of an endpoint and 4,096 of all.
     #[must_use]
     pub fn recent(&self) -> Vec<Arc<DropRecord>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// Those from now on.
@@ -74,7 +72,7 @@ impl Drops {
             while is_current(enforced.as_ref(), status) {
                 for event in reader.poll(PULSE)? {
                     match directory.enrich(&event) {
-                        Ok(record) => self.add(Arc::new(record)),
+                        Ok(record) => self.add(event.endpoint, Arc::new(record)),
                         Err(error) => warn!("{error:#}"),
                     }
                 }
@@ -83,13 +81,8 @@ impl Drops {
         Ok(())
     }
 
-    fn add(&self, record: Arc<DropRecord>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(Arc::clone(&record));
-        drop(recent);
+    fn add(&self, endpoint: u32, record: Arc<DropRecord>) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(endpoint, Arc::clone(&record));
         // Nobody follows: that is no error.
         let _ = self.live.send(record);
     }

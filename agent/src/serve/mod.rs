@@ -7,6 +7,7 @@ mod drops;
 mod health;
 mod metrics;
 mod notices;
+mod recent;
 mod socket;
 mod tenants;
 mod text;

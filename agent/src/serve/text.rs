@@ -20,7 +20,10 @@ pub(super) fn status(status: &Status) -> String {
     let policies = status.policies.iter().map(|count| match count.rejected {
         0 => format!("{} {}", count.enforced, count.kind),
         rejected => {
-            format!("{} {} and {rejected} that cannot be understood and fail closed", count.enforced, count.kind)
+            format!(
+                "{} {} and {rejected} that cannot be understood or do not fit, and fail closed",
+                count.enforced, count.kind
+            )
         }
     });
     let rows = [

@@ -1,16 +1,19 @@
 //! The loop that follows the events of all resources and publishes worlds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use kube::runtime::watcher::{self, Event};
-use serde_json::Value;
 use tokio::sync::watch::Sender;
 use tracing::{debug, info, warn};
 
 use super::board::{Board, Progress};
+use super::fetch::Fetch;
+use super::live::Object;
 use super::memory::Memory;
+use super::pace::{self, Pace};
 use super::store::Store;
 use super::traffic::Traffic;
 use super::{Resource, Snapshot};
@@ -28,6 +31,23 @@ pub(super) struct Follower {
     traffic: Arc<Traffic>,
     sender: Sender<Option<Arc<Snapshot>>>,
     pending: Option<Pending>,
+    fetch: Fetch,
+    pace: Pace,
+    work: Arc<Work>,
+}
+
+/// What the newest world cost whoever enforces it.
+#[derive(Debug, Default)]
+pub(super) struct Work(AtomicU64);
+
+impl Work {
+    pub fn set(&self, time: Duration) {
+        self.0.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Changes that are in no snapshot yet.
@@ -44,14 +64,20 @@ impl Pending {
 }
 
 impl Follower {
-    pub const fn new(
+    pub fn new(
         store: Store,
         memory: Memory,
         board: Arc<Board>,
         traffic: Arc<Traffic>,
         sender: Sender<Option<Arc<Snapshot>>>,
     ) -> Self {
-        Self { store, memory, board, traffic, sender, pending: None }
+        let (pace, work) = (Pace::new(Instant::now()), Arc::default());
+        Self { store, memory, board, traffic, sender, pending: None, fetch: Fetch::new(), pace, work }
+    }
+
+    /// Where whoever enforces the worlds says what that costs.
+    pub fn work(&self) -> Arc<Work> {
+        Arc::clone(&self.work)
     }
 
     /// Never ends.
@@ -60,26 +86,55 @@ impl Follower {
             Resource::ALL.map(|resource| resource.events(client.clone()).map(move |event| (resource, event)).boxed());
         let mut events = stream::select_all(events);
         loop {
-            let due = self.pending.map(Pending::due);
-            let publish = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let publish = at(self.pending.map(|pending| pending.due().max(self.pace.ready())));
+            let release = at(self.pace.next(Instant::now()));
             tokio::select! {
                 Some((resource, event)) = events.next() => match event {
-                    Ok(event) => self.take(resource, event),
+                    Ok(event) => self.admit(resource, event),
                     Err(error) => self.fail(resource, &error),
                 },
-                () = publish => self.publish(),
+                object = self.fetch.next() => self.fetched(object),
+                () = release => {
+                    for (resource, event) in self.pace.due(Instant::now()) {
+                        self.take(resource, event);
+                    }
+                }
+                () = publish => {
+                    self.publish();
+                    self.fetch.start(&client, || self.store.wanted());
+                }
             }
         }
     }
 
-    fn take(&mut self, resource: Resource, event: Event<Value>) {
+    /// An object that was cut and has room now.
+    fn fetched(&mut self, (resource, object): (Resource, Option<Object>)) {
+        if let Some(object) = object {
+            self.store.take(resource, Event::Apply(object));
+        }
+        self.touch();
+    }
+
+    /// Follows an event, or has it wait where its owner has had enough.
+    fn admit(&mut self, resource: Resource, event: Event<Object>) {
+        self.fetch.overtake(resource, &event);
+        if let Some(event) = self.pace.admit(self.store.owners(), resource, event, Instant::now()) {
+            self.take(resource, event);
+        }
+    }
+
+    fn take(&mut self, resource: Resource, event: Event<Object>) {
         let listed = matches!(event, Event::InitDone);
+        let owner = match &event {
+            Event::Apply(object) | Event::Delete(object) => pace::owner(self.store.owners(), resource, &object.key),
+            Event::Init | Event::InitApply(_) | Event::InitDone => None,
+        };
+        let begin = Instant::now();
         let changed = self.store.take(resource, event);
+        if let Some(owner) = owner {
+            let now = Instant::now();
+            self.pace.followed(owner, now - begin, changed, now);
+        }
         if listed && self.board.get(resource) != Progress::Listed {
             info!(%resource, "listed");
             self.board.set(resource, Progress::Listed);
@@ -134,7 +189,15 @@ impl Follower {
         if !self.board.is_complete() {
             return;
         }
+        let begin = Instant::now();
+        self.renew(first);
+        let now = Instant::now();
+        self.pace.spend(now - begin + self.work.get(), now);
+    }
+
+    fn renew(&mut self, first: Instant) {
         self.memory.keep(self.store.filled());
+        self.store.settle();
         let (mut world, rejected) = (self.store.world(), self.store.rejected());
         let last = self.sender.borrow().clone();
         if let Some(last) = &last {
@@ -144,6 +207,14 @@ impl Follower {
             return;
         }
         self.sender.send_replace(Some(Arc::new(Snapshot { world, rejected, received: first })));
+    }
+}
+
+/// Waits for a moment, or for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

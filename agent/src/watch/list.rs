@@ -5,9 +5,9 @@ use futures_util::future::try_join_all;
 use futures_util::stream::StreamExt;
 use kube::runtime::watcher::Event;
 use policy::model::{Config, World};
-use serde_json::Value;
 
 use super::follow::{is_not_served, problem};
+use super::live::Object;
 use super::store::Store;
 use super::{Cluster, Rejected, Resource};
 
@@ -22,10 +22,11 @@ pub async fn list(cluster: &Cluster, config: &Config) -> Result<(World, Vec<Reje
             store.take(resource, event);
         }
     }
+    store.settle();
     Ok((store.world(), store.rejected()))
 }
 
-async fn list_one(cluster: &Cluster, resource: Resource) -> Result<(Resource, Vec<Event<Value>>)> {
+async fn list_one(cluster: &Cluster, resource: Resource) -> Result<(Resource, Vec<Event<Object>>)> {
     let mut stream = resource.list(cluster.client());
     let mut events = Vec::new();
     while let Some(event) = stream.next().await {

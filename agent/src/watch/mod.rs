@@ -6,17 +6,25 @@
 
 mod access;
 mod board;
+mod entry;
+mod fetch;
 mod fields;
 mod follow;
+mod items;
 mod list;
 mod live;
 mod memory;
+mod pace;
+mod paged;
 mod pods;
 mod resource;
+mod shares;
 mod store;
 mod stream;
 mod traffic;
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,13 +36,14 @@ use tokio::task::AbortHandle;
 pub use access::{Access, Cluster};
 pub use list::list;
 pub use resource::Resource;
+pub use shares::Share;
 
 use self::board::Board;
-use self::follow::Follower;
+use self::follow::{Follower, Work};
 use self::memory::Memory;
 use self::store::Store;
 use self::traffic::Traffic;
-use crate::ingest::ObjectId;
+use crate::ingest::{Kind, ObjectId};
 
 /// A world, as the API server had it at one moment.
 #[derive(Clone, Debug)]
@@ -59,6 +68,30 @@ pub struct Rejected {
     pub problem: String,
     /// What holds until somebody does.
     pub effect: &'static str,
+    /// How many more of its kind and namespace are not taken as they stand and not named.
+    pub others: usize,
+}
+
+impl Snapshot {
+    /// How many objects of a kind are not taken as they stand.
+    #[must_use]
+    pub fn rejected_of(&self, kind: Kind) -> usize {
+        let rejected = self.rejected.iter().filter(|rejected| rejected.object.kind == kind);
+        let named: BTreeSet<&ObjectId> = rejected.clone().map(|rejected| &rejected.object).collect();
+        named.len() + rejected.map(|rejected| rejected.others).sum::<usize>()
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, field, problem, effect, others, .. } = self;
+        write!(f, "{object}: ")?;
+        if !field.is_empty() {
+            write!(f, "{field}: ")?;
+        }
+        write!(f, "{problem}; {effect}")?;
+        if *others > 0 { write!(f, " ({others} more of its namespace)") } else { Ok(()) }
+    }
 }
 
 /// The cluster as it is followed, for as long as this value lives.
@@ -67,6 +100,7 @@ pub struct Watch {
     snapshots: Receiver<Option<Arc<Snapshot>>>,
     board: Arc<Board>,
     traffic: Arc<Traffic>,
+    work: Arc<Work>,
     task: AbortHandle,
 }
 
@@ -90,6 +124,11 @@ impl Watch {
         Resource::ALL.into_iter().map(|resource| (resource, self.traffic.age(resource))).collect()
     }
 
+    /// Tells what it costs to enforce a world: who changes things all the time waits accordingly.
+    pub fn worked(&self, time: Duration) {
+        self.work.set(time);
+    }
+
     /// How many bytes came of each resource.
     #[must_use]
     pub fn bytes(&self) -> Vec<(Resource, u64)> {
@@ -107,8 +146,9 @@ pub fn start(cluster: &Cluster, config: &Config, memory: Option<PathBuf>) -> Wat
     let (sender, snapshots) = watch::channel(None);
     let (store, memory) = (Store::new(config), Memory::load(memory));
     let follower = Follower::new(store, memory, Arc::clone(&board), Arc::clone(&traffic), sender);
+    let work = follower.work();
     let task = tokio::spawn(follower.run(cluster.client())).abort_handle();
-    Watch { snapshots, board, traffic, task }
+    Watch { snapshots, board, traffic, work, task }
 }
 
 impl Drop for Watch {

@@ -1,19 +1,17 @@
 //! The events of each resource, for as long as somebody asks for them.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
-use serde_json::Value;
 
-use super::Resource;
-use super::live::Live;
+use super::live::{Key, Live, Object};
+use super::{Resource, paged};
 
 /// What happens to the objects of one resource. An error is told and tried again, with back-off, by the stream itself.
-pub(super) type Events = BoxStream<'static, Result<Event<Value>, watcher::Error>>;
-
-/// How many objects a page of a list has.
-const PAGE: u32 = 500;
+pub(super) type Events = BoxStream<'static, Result<Event<Object>, watcher::Error>>;
 
 impl Resource {
     /// A streaming list and a watch where the server has them, paged lists and a watch elsewhere.
@@ -24,6 +22,11 @@ impl Resource {
     /// One list, in pages, and a watch behind it. Ends after the first error.
     pub(super) fn list(self, client: Client) -> Events {
         self.typed().list(client)
+    }
+
+    /// One object, as it is now.
+    pub(super) async fn get(self, client: Client, key: Key) -> kube::Result<Object> {
+        self.typed().get(client, key).await
     }
 
     const fn typed(self) -> &'static dyn Typed {
@@ -45,6 +48,7 @@ impl Resource {
 trait Typed {
     fn events(&self, client: Client) -> Events;
     fn list(&self, client: Client) -> Events;
+    fn get(&self, client: Client, key: Key) -> BoxFuture<'static, kube::Result<Object>>;
 }
 
 /// The resource at place `R` of [`Resource::ALL`].
@@ -52,28 +56,31 @@ struct Of<const R: usize>;
 
 impl<const R: usize> Typed for Of<R> {
     fn events(&self, client: Client) -> Events {
-        let api = Api::<Live<R>>::all(client);
-        let open = move |strategy| watcher::watcher(api.clone(), config(strategy)).default_backoff().boxed();
-        let streaming = open(InitialListStrategy::StreamingList);
-        let events = stream::unfold((streaming, open), |(mut events, open)| async move {
+        let config = watcher::Config {
+            initial_list_strategy: InitialListStrategy::StreamingList,
+            page_size: None,
+            ..watcher::Config::default()
+        };
+        let streaming = watcher::watcher(Api::<Live<R>>::all(client.clone()), config).default_backoff().boxed();
+        let events = stream::unfold((streaming, client), |(mut events, client)| async move {
             let mut event = events.next().await?;
             if event.as_ref().is_err_and(lacks_streaming_lists) {
-                events = open(InitialListStrategy::ListWatch);
+                events = paged::events(client.clone()).default_backoff().boxed();
                 event = events.next().await?;
             }
-            Some((event, (events, open)))
+            Some((event, (events, client)))
         });
         events.map(|event| event.map(untyped)).boxed()
     }
 
     fn list(&self, client: Client) -> Events {
-        let events = watcher::watcher(Api::<Live<R>>::all(client), config(InitialListStrategy::ListWatch));
-        events.map(|event| event.map(untyped)).boxed()
+        paged::events::<R>(client).map(|event| event.map(untyped)).boxed()
     }
-}
 
-fn config(initial_list_strategy: InitialListStrategy) -> watcher::Config {
-    watcher::Config { initial_list_strategy, page_size: Some(PAGE), ..watcher::Config::default() }
+    fn get(&self, client: Client, key: Key) -> BoxFuture<'static, kube::Result<Object>> {
+        let api = Api::<Live<R>>::namespaced_with(client, &key.namespace, &());
+        async move { Ok(api.get(&key.name).await?.into()) }.boxed()
+    }
 }
 
 /// True where the server refuses the request itself: its feature gate `WatchList` is off.
@@ -81,12 +88,12 @@ fn lacks_streaming_lists(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }
 
-fn untyped<const R: usize>(event: Event<Live<R>>) -> Event<Value> {
+fn untyped<const R: usize>(event: Event<Live<R>>) -> Event<Object> {
     match event {
-        Event::Apply(object) => Event::Apply(object.value),
-        Event::Delete(object) => Event::Delete(object.value),
+        Event::Apply(object) => Event::Apply(object.into()),
+        Event::Delete(object) => Event::Delete(object.into()),
         Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(object.value),
+        Event::InitApply(object) => Event::InitApply(object.into()),
         Event::InitDone => Event::InitDone,
     }
 }

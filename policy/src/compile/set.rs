@@ -186,7 +186,9 @@ impl PolicySet {
                 name: policy.name.clone(),
                 rule: None,
             });
-            drop_rest(Ranked::lower(2, LowerVerdict::Invalid), source.collect())
+            let over_share = selecting.invalid.iter().all(|policy| policy.over_share);
+            let says = if over_share { LowerVerdict::Capacity } else { LowerVerdict::Invalid };
+            drop_rest(Ranked::lower(2, says), source.collect())
         });
         rules
     }

@@ -80,6 +80,7 @@ mod tests {
             subject: Selector::default(),
             isolates_ingress: true,
             isolates_egress: true,
+            over_share: false,
         };
         next.invalid_policies.insert(key, invalid);
         next.hold_policies(&last);

@@ -52,7 +52,15 @@ pub(super) struct Report<'a> {
     source: Source,
     errors: &'a mut Vec<IngestError>,
     warnings: &'a mut Vec<IngestError>,
+    /// How many errors there were so far: of an object of a cluster, most are only counted.
+    found: usize,
 }
+
+/// Errors of an object of a cluster that are kept: its owner corrects one after the other, and a megabyte of mistakes is
+/// not to be a gigabyte of sentences.
+pub(super) const MOST_ERRORS: usize = 5;
+/// Bytes of a field's path or of a problem of an object of a cluster. They quote what is written.
+const LONGEST: usize = 256;
 
 impl<'a> Report<'a> {
     pub fn new(
@@ -61,7 +69,7 @@ impl<'a> Report<'a> {
         errors: &'a mut Vec<IngestError>,
         warnings: &'a mut Vec<IngestError>,
     ) -> Self {
-        Self { manifest, source, errors, warnings }
+        Self { manifest, source, errors, warnings, found: 0 }
     }
 
     fn problem(&self, field: impl Display, problem: impl Into<String>) -> IngestError {
@@ -73,13 +81,31 @@ impl<'a> Report<'a> {
     }
 
     pub fn error(&mut self, field: impl Display, problem: impl Into<String>) {
-        let error = self.problem(field, problem);
-        self.errors.push(error);
+        self.found += 1;
+        match self.source {
+            Source::File => {
+                let error = self.problem(field, problem);
+                self.errors.push(error);
+            }
+            Source::Cluster if self.found <= MOST_ERRORS => {
+                let error = self.problem(shortened(field.to_string()), shortened(problem.into()));
+                self.errors.push(error);
+            }
+            Source::Cluster => {}
+        }
     }
 
+    /// Nobody reads the warnings about an object of a cluster.
     pub fn warn(&mut self, field: impl Display, problem: impl Into<String>) {
-        let warning = self.problem(field, problem);
-        self.warnings.push(warning);
+        if self.source == Source::File {
+            let warning = self.problem(field, problem);
+            self.warnings.push(warning);
+        }
+    }
+
+    /// How many errors there were.
+    pub const fn found(&self) -> usize {
+        self.found
     }
 
     /// What the object is called.
@@ -99,9 +125,9 @@ impl<'a> Report<'a> {
 
     /// What `read` reads, unless it finds something wrong with it.
     pub fn whole<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        let before = self.errors.len();
+        let before = self.found;
         let read = read(self)?;
-        (self.errors.len() == before).then_some(read)
+        (self.found == before).then_some(read)
     }
 
     /// The object as its type has it.
@@ -141,9 +167,14 @@ impl<'a> Report<'a> {
     /// The members of the mapping at `field`, which may be left out; those that are not in `known` are noted. None
     /// where it is no mapping.
     pub fn members(&mut self, field: &str, value: &Value, known: &[&str]) -> Option<()> {
-        let members: Map<String, Value> = self.optional(field, value, Unknown::Refuse)?;
-        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.unknown(&join(field, name), Unknown::Refuse);
+        match value {
+            Value::Null => {}
+            Value::Object(members) => {
+                for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+                    self.unknown(&join(field, name), Unknown::Refuse);
+                }
+            }
+            _ => drop(self.part::<Map<String, Value>>(field, value, Unknown::Refuse)?),
         }
         Some(())
     }
@@ -196,6 +227,15 @@ impl<'a> Report<'a> {
 /// Labels or annotations as they are kept.
 fn compact(written: Option<&BTreeMap<String, String>>) -> Labels {
     written.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+/// Cuts a text that is too long to be told.
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// A path below a field.

@@ -70,6 +70,11 @@ pub const DRIFT_REPAIRED: Metric = counter(
 pub const ENDPOINTS: Metric = gauge("endpoints", &["state"], "Veths of pods on this node");
 pub const POLICIES: Metric =
     gauge("policies", &["kind", "state"], "Policies of the cluster; one that is rejected fails closed");
+pub const REJECTED: Metric = gauge(
+    "rejected_objects",
+    &["kind"],
+    "Objects that are not taken as they stand, because they are not understood or over their owner's share",
+);
 pub const MAP_ENTRIES: Metric = gauge("map_entries", &["map"], "Entries of a map of the kernel's");
 pub const MAP_CAPACITY: Metric = gauge("map_capacity", &["map"], "Entries that a map has room for");
 pub const WORLD_AGE: Metric =
@@ -85,7 +90,7 @@ pub const COMPILE: Metric = histogram("compile_seconds", "From a world to what t
 pub const APPLY: Metric = histogram("apply_seconds", "From that to the maps, one grace period of a second included");
 
 /// All of them, in the order of the reference.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 22] = [
     DROPPED_PACKETS,
     DROPPED_BYTES,
     AUDITED_PACKETS,
@@ -97,6 +102,7 @@ pub const METRICS: [Metric; 21] = [
     EVENTS_LOST,
     ENDPOINTS,
     POLICIES,
+    REJECTED,
     POLICY_DELAY,
     ATTACH_DELAY,
     COMPILE,

@@ -37,6 +37,10 @@ impl Collector for Reading {
             [row("enforced", count.enforced), row("rejected", count.rejected)]
         });
         names::POLICIES.encode(encoder, policies)?;
+        let snapshot = status.enforced.iter().map(|enforced| &enforced.snapshot);
+        let rejected = snapshot.flat_map(|it| Resource::ALL.map(|of| (of.kind(), it.rejected_of(of.kind()))));
+        let rejected = rejected.map(|(kind, number)| (vec![kind.name().to_owned()], number as u64));
+        names::REJECTED.encode(encoder, rejected)?;
         names::DRIFT_REPAIRED.encode(encoder, [(Values::new(), status.drift_repaired)])?;
         let resource = |resource: &Resource| vec![resource.plural().to_owned()];
         let ages = self.ages.iter().map(|(of, age)| (resource(of), age.as_secs()));

@@ -1,0 +1,203 @@
+//! What is known of one object: the value that it is to policy, or what stands in for it.
+
+use policy::model::{InvalidPolicy, Labels, Operator, Selector};
+use serde_json::Value;
+
+use super::fields::ISOLATION;
+use super::live::{Key, Object};
+use super::pods::Claim;
+use super::shares::{EACH, Over};
+use super::{Rejected, Resource};
+use crate::ingest::{self, IngestError, Kind, Live, ObjectId};
+
+/// Our own annotations are kept whatever the configuration says.
+const OWN: &str = "bulkhead.dev/";
+/// A podSelector of more JSON than this is not kept once its policy is over its share: the policy isolates all pods.
+const SUBJECT: usize = 2 << 10;
+/// Counted for each piece of memory, besides what is in it.
+const PIECE: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// `None`: the world goes without it.
+    pub live: Option<Live>,
+    errors: Vec<IngestError>,
+    /// A pod's, to its addresses.
+    pub claim: Option<Box<Claim>>,
+    uid: Box<str>,
+    /// Bytes that count towards its owner's share: of what is kept, where that is more than is known before it is
+    /// understood.
+    pub size: usize,
+    /// It is over its owner's share, and what stands in for it is kept alone.
+    pub is_cut: bool,
+    /// It was cut, and there is room for it now.
+    pub wanted: bool,
+}
+
+/// Whether it shows.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { live, errors, claim, is_cut, .. } = other;
+        (&self.live, &self.errors, &self.claim, &self.is_cut) == (live, errors, claim, is_cut)
+    }
+}
+
+impl Entry {
+    /// An object as it came. `keeps` says which annotations somebody reads.
+    pub fn of(resource: Resource, object: Object, keeps: impl Fn(&str) -> bool) -> (Key, Self) {
+        let Object { key, uid, text } = object;
+        let mut entry = Self {
+            live: None,
+            errors: Vec::new(),
+            claim: None,
+            uid: uid.into(),
+            size: text.len() + EACH,
+            is_cut: false,
+            wanted: false,
+        };
+        let largest = resource.share().map_or(usize::MAX, |share| share.object);
+        if entry.size > largest && resource == Resource::NetworkPolicies {
+            // It is never made a tree of values.
+            entry.live = Some(Live::InvalidPolicy(isolation(&key, &text)));
+            entry.is_cut = true;
+        } else {
+            entry.read(resource, &text, keeps);
+        }
+        (key, entry)
+    }
+
+    fn read(&mut self, resource: Resource, text: &[u8], keeps: impl Fn(&str) -> bool) {
+        // Its reader has read it as JSON before.
+        let value: Value = serde_json::from_slice(text).unwrap_or_default();
+        self.claim = (resource == Resource::Pods).then(|| Box::new(Claim::of(&value)));
+        (self.live, self.errors) = match ingest::convert_live(resource.kind(), value) {
+            Ok(live) => (live, Vec::new()),
+            Err(refused) => (refused.stand_in, refused.errors),
+        };
+        let errors = self.errors.iter().map(|it| EACH + it.problem.len() + it.field.as_ref().map_or(0, String::len));
+        let errors: usize = errors.sum();
+        if let Some(annotations) = self.annotations() {
+            annotations.retain(|key, _| key.starts_with(OWN) || keeps(key));
+        }
+        if matches!(resource, Resource::Namespaces | Resource::Tenants | Resource::Pods) {
+            self.size = self.live.as_ref().map_or(0, weight) + EACH;
+        }
+        self.size += errors;
+    }
+
+    /// Annotations, of kinds whose annotations are kept.
+    fn annotations(&mut self) -> Option<&mut Labels> {
+        match &mut self.live {
+            Some(Live::Namespace(namespace)) => Some(&mut namespace.annotations),
+            Some(Live::Tenant(tenant)) => Some(&mut tenant.annotations),
+            Some(Live::Pod(pod)) => Some(&mut pod.annotations),
+            _ => None,
+        }
+    }
+
+    /// Leaves what stands in for it.
+    pub fn cut(&mut self, key: &Key) {
+        self.wanted = false;
+        if std::mem::replace(&mut self.is_cut, true) {
+            return;
+        }
+        (self.claim, self.errors) = (None, Vec::new());
+        self.live = match self.live.take() {
+            Some(Live::NetworkPolicy(policy)) => {
+                Some(Live::InvalidPolicy(over(key, policy.subject, policy.ingress.is_some(), policy.egress.is_some())))
+            }
+            Some(Live::InvalidPolicy(policy)) => {
+                Some(Live::InvalidPolicy(over(key, policy.subject, policy.isolates_ingress, policy.isolates_egress)))
+            }
+            _ => None,
+        };
+    }
+
+    /// True where it is not taken as it stands.
+    pub fn is_refused(&self) -> bool {
+        self.is_cut || !self.errors.is_empty()
+    }
+
+    /// What is wrong with it.
+    pub fn rejected(&self, resource: Resource, key: &Key) -> impl Iterator<Item = Rejected> {
+        let kind = resource.kind();
+        self.errors.iter().map(move |error| Rejected {
+            object: id(kind, key),
+            uid: self.uid.to_string(),
+            field: error.field.clone().unwrap_or_default(),
+            problem: error.problem.clone(),
+            effect: effect(kind),
+            others: 0,
+        })
+    }
+
+    /// Says that it and others of its namespace are over their share.
+    pub fn over_share(&self, resource: Resource, key: &Key, over: &Over) -> Rejected {
+        let kind = resource.kind();
+        Rejected {
+            object: id(kind, key),
+            uid: self.uid.to_string(),
+            field: String::new(),
+            problem: over.to_string(),
+            effect: if kind == Kind::NetworkPolicy {
+                "until then they isolate what they select and allow nothing (capacity)"
+            } else {
+                "until then it is as if they were not there"
+            },
+            others: over.objects - 1,
+        }
+    }
+}
+
+fn id(kind: Kind, key: &Key) -> ObjectId {
+    ObjectId { kind, namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+/// Bytes of what an object is to policy, for kinds of which little is kept.
+fn weight(live: &Live) -> usize {
+    let labels = |labels: &Labels| labels.iter().map(|(key, value)| key.len() + value.len() + PIECE).sum::<usize>();
+    match live {
+        Live::Namespace(it) => labels(&it.labels) + labels(&it.annotations),
+        Live::Tenant(it) => labels(&it.annotations),
+        Live::Pod(it) => labels(&it.labels) + labels(&it.annotations) + (it.ports.len() + it.addresses.len()) * PIECE,
+        _ => 0,
+    }
+}
+
+/// What stands in for a policy that is too large to be read: its podSelector and its policyTypes are read alone.
+fn isolation(key: &Key, text: &[u8]) -> InvalidPolicy {
+    let head = ISOLATION.text(&mut serde_json::Deserializer::from_slice(text));
+    let head = head.ok().filter(|head| head.len() <= SUBJECT);
+    let head: Value = head.and_then(|head| serde_json::from_slice(&head).ok()).unwrap_or_default();
+    let has_types = head["spec"]["policyTypes"].as_array().is_some_and(|types| !types.is_empty());
+    match ingest::convert_live(Kind::NetworkPolicy, head) {
+        Ok(Some(Live::NetworkPolicy(policy))) if has_types => {
+            over(key, policy.subject, policy.ingress.is_some(), policy.egress.is_some())
+        }
+        _ => over(key, Selector::default(), true, true),
+    }
+}
+
+fn over(key: &Key, subject: Selector, isolates_ingress: bool, isolates_egress: bool) -> InvalidPolicy {
+    let subject = if size(&subject) > SUBJECT { Selector::default() } else { subject };
+    let Key { namespace, name } = key.clone();
+    InvalidPolicy { namespace, name, subject, isolates_ingress, isolates_egress, over_share: true }
+}
+
+/// Bytes of a selector.
+fn size(selector: &Selector) -> usize {
+    let values = |operator: &Operator| match operator {
+        Operator::In(values) | Operator::NotIn(values) => values.iter().map(|it| it.len() + PIECE).sum(),
+        Operator::Exists | Operator::DoesNotExist => 0,
+    };
+    selector.requirements.iter().map(|it| it.key.len() + PIECE + values(&it.operator)).sum()
+}
+
+const fn effect(kind: Kind) -> &'static str {
+    match kind {
+        Kind::NetworkPolicy => "until then it isolates what it selects and allows nothing",
+        Kind::ClusterNetworkPolicy => "until then its rules that are not understood accept nothing and deny everything",
+        Kind::Node => "until then what is not understood of it is left out",
+        _ => "until then it is as if it were not there",
+    }
+}
