@@ -2,11 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent::events::EventReader;
 use agent::kernel::{Attachment, Datapath, Frame, MapCapacities, Options};
 use common::abi::{Address, Direction, DropKey, DropReason, Peer, PeerKind, TenantId};
+use policy::compile::{Id, Kind};
+use policy::plan::{Op, Plan};
 use tests::datapath::{ENDPOINT, MAC, POD, TENANT, TestNode};
 
 const TC_ACT_UNSPEC: i32 = -1;
@@ -79,6 +82,47 @@ fn drops_are_counted_apart_where_their_keys_share_a_place() {
     let counted: Vec<_> =
         datapath.maps.drops().expect("drops").iter().map(|(key, it)| (key.destination(), it.packets)).collect();
     assert_eq!(counted, [(tenants[0], 1), (tenants[1], 2), (tenants[2], 2)]);
+}
+
+#[test]
+fn counters_of_a_tenant_that_is_gone_are_not_the_next_one_s() {
+    let node = TestNode::new("gone");
+    let mut datapath = node.open(Attachment::Auto);
+    // Two with a place of their own among the rows, and two that share one with those.
+    let key = |tenant| DropKey::new(TENANT, TenantId(tenant), Direction::Egress, DropReason::SpoofedSource, false);
+    let same =
+        |place: u32, but: u32| (1..TenantId::MAX).find(|&it| it != but && key(it).place() == place).expect("one");
+    let (gone, stays) = (1, 2);
+    let tenants = [gone, stays, same(key(gone).place(), gone), same(key(stays).place(), stays)];
+    let addresses = [[10, 244, 1, 1], [10, 244, 1, 2], [10, 244, 1, 3], [10, 244, 1, 4]];
+    let peers = addresses.iter().zip(tenants);
+    let peers = peers.map(|(it, tenant)| (Address::v4(*it), Peer::new(PeerKind::Pod, 0, 0, TenantId(tenant))));
+    node.bind_among(&mut datapath.maps, peers.collect());
+    let id = |number| Id { kind: Kind::Tenant, number };
+    let ids = tenants.map(|tenant| Op::SetId { id: id(tenant), digest: [tenant as u8; 16] });
+    datapath.maps.apply(&Plan { ops: ids.into() }).expect("ids");
+    for address in addresses {
+        assert_eq!(send_to(&node, &mut datapath, OUTSIDE, address), TC_ACT_SHOT);
+    }
+    let counted = |datapath: &Datapath| {
+        let drops = datapath.maps.drops().expect("drops");
+        drops.iter().map(|(key, it)| (key.destination().0, it.packets)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(counted(&datapath), tenants.map(|tenant| (tenant, 1)).into());
+
+    // An agent that ends after the counters and before the number leaves the number taken; another one goes on.
+    drop(datapath);
+    let mut datapath = node.open(Attachment::Auto);
+    let released = [gone, tenants[3]].map(|tenant| Op::RemoveId { id: id(tenant) });
+    datapath.maps.apply(&Plan { ops: released.into() }).expect("release");
+    assert_eq!(counted(&datapath), [(stays, 1), (tenants[2], 1)].into());
+    assert_eq!(datapath.maps.observe().expect("observe").ids.of(Kind::Tenant).count(), 2);
+
+    // Whoever has the number now begins at nothing.
+    for address in addresses {
+        assert_eq!(send_to(&node, &mut datapath, OUTSIDE, address), TC_ACT_SHOT);
+    }
+    assert_eq!(counted(&datapath), [(gone, 1), (stays, 2), (tenants[2], 2), (tenants[3], 1)].into());
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{IterableMap, MapError, MapKeys, PerCpuValues};
-use common::abi::{Counter, Direction, DropKey, DropReason, Traffic};
+use common::abi::{Counter, Direction, DropKey, DropReason, DropRow, TenantId, Traffic};
 use policy::plan::Capacities;
 
 use super::Maps;
+use super::write::remove;
 
 /// How full a hash map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,27 @@ impl Maps {
             taken.for_each(|(key, traffic)| *drops.entry(key).or_default() += traffic);
         }
         Ok(drops.into_iter().filter(|(_, traffic)| traffic.packets != 0).collect())
+    }
+
+    /// Removes what was counted of a tenant that is gone, to whose number nothing leads any more. Where another key's row
+    /// on another CPU has the same place, what that CPU counts in these microseconds is lost.
+    pub(super) fn forget_counters(&mut self, tenant: TenantId) -> Result<()> {
+        let is_gone = |key: &DropKey| key.source() == tenant || key.destination() == tenant;
+        let mut gone = Vec::new();
+        for key in self.drops.keys() {
+            gone.extend(Some(key.context("cannot read the map DROPS")?).filter(is_gone));
+        }
+        gone.iter().try_for_each(|key| remove("DROPS", || self.drops.remove(key)))?;
+        for place in 0..DropRow::COUNT {
+            let rows = self.drops_direct.get(&place, 0).context("cannot read the map DROPS_DIRECT")?;
+            let is_gone = |row: &DropRow| row.key().as_ref().is_some_and(is_gone);
+            if rows.iter().any(is_gone) {
+                let kept = rows.iter().map(|row| if is_gone(row) { DropRow::default() } else { *row });
+                let kept = PerCpuValues::try_from(kept.collect::<Vec<_>>()).context("cannot count the CPUs")?;
+                self.drops_direct.set(place, kept, 0).context("cannot write the map DROPS_DIRECT")?;
+            }
+        }
+        Ok(())
     }
 
     /// What passed in one direction.

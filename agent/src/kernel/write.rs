@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
-use common::abi::{Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey};
+use common::abi::{
+    Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, TenantId,
+};
 use ipnet::IpNet;
 use nix::errno::Errno;
-use policy::compile::{Digest, Id};
+use policy::compile::{Digest, Id, Kind};
 
 use super::{MapCapacities, Maps};
 
@@ -118,7 +120,12 @@ impl Maps {
         write("IDS", || self.ids.insert(key, digest, 0))
     }
 
+    /// What was counted under a tenant's number goes with it: whoever gets the number next has done nothing yet. An
+    /// agent that ends in between finds the number still taken.
     pub(super) fn remove_id(&mut self, id: Id) -> Result<()> {
+        if id.kind == Kind::Tenant {
+            self.forget_counters(TenantId(id.number))?;
+        }
         remove("IDS", || self.ids.remove(&[id.kind as u32, id.number]))
     }
 
@@ -128,7 +135,7 @@ impl Maps {
 }
 
 /// Removing what is not there is no error: it is what was wanted.
-fn remove(map: &'static str, mut once: impl FnMut() -> Result<(), MapError>) -> Result<()> {
+pub(super) fn remove(map: &'static str, mut once: impl FnMut() -> Result<(), MapError>) -> Result<()> {
     write(map, || match once() {
         Err(error) if errno(&error) == Some(Errno::ENOENT) => Ok(()),
         result => result,

@@ -77,7 +77,8 @@ impl DropKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct DropRow {
-    /// A [`DropKey`]; 0 while nobody has taken the row. Once it is taken it stays so.
+    /// A [`DropKey`]; 0 while nobody has taken the row. Once it is taken it stays so until a tenant in
+    /// it is gone.
     key: u64,
     pub traffic: Traffic,
 }
