@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use common::abi::{
     Backends, Clock, Counter, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, ServiceKey,
-    Settings, Traffic,
+    Settings, Told, Traffic,
 };
 use common::decide::Seen;
 
@@ -85,7 +85,11 @@ pub static FLOW: LruHashMap<FlowKey, [u64; 2]> = LruHashMap::with_max_entries(26
 
 /// `common::abi::FragmentPorts` words.
 #[map]
-pub static FRAGMENT: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(8192, 0);
+pub static FRAGMENT: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(65_536, 0);
+
+/// By the lower bits of the endpoint's id: how many first fragments it entered in which second.
+#[map]
+pub static FRAGMENTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1024, 0);
 
 /// What drops are counted in, each key in its own place (`DropKey::place`).
 #[map]
@@ -103,7 +107,11 @@ pub static FORWARDED: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(2, 0)
 #[map]
 pub static COUNTER: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// The token bucket of the events' rate limit.
+/// By slot: what has been told of an endpoint's drops in this second.
+#[map]
+pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1024, 0);
+
+/// The token bucket of what events tell beyond that.
 #[map]
 pub static BUDGET: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 

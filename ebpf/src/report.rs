@@ -3,10 +3,10 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use common::abi::{Counter, Direction, DropKey, DropReason, Event, Traffic};
+use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Traffic};
 use common::decide::{Outcome, Seen, Tables, Verdict};
 
-use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SETTINGS};
+use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SETTINGS, TOLD};
 use crate::tables::Maps;
 
 /// Counts a packet that passes.
@@ -47,7 +47,7 @@ fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReas
         context,
         "{} {}: reason {} rule {}", direction as u8, seen.outcome.endpoint, reason as u8, seen.outcome.rule
     );
-    if has_budget(Maps.time()) {
+    if may_tell(direction, context, seen, reason) {
         send(direction, length, seen, reason, audited);
     } else {
         count(Counter::EventsLost);
@@ -101,14 +101,35 @@ pub fn count(counter: Counter) {
     }
 }
 
+/// Whether there is to be an event: no endpoint's drops keep another's from being told, and no flood the first of another
+/// kind.
+#[inline(always)]
+fn may_tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason) -> bool {
+    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
+    let far = match direction {
+        Direction::Egress => &seen.datagram.destination.words,
+        Direction::Ingress => &seen.datagram.source.words,
+    };
+    let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
+    // SAFETY: the context's own field.
+    let ifindex = unsafe { (*context.skb.skb).ifindex };
+    let told = Maps.interface(ifindex).and_then(|interface| TOLD.get_ptr_mut(interface.slot()));
+    let Some(told) = told else { return has_budget(second, budget) };
+    // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
+    match unsafe { (*told).tell(second, kind, peer, budget) } {
+        Telling::Always => true,
+        Telling::Shared => has_budget(second, budget),
+        Telling::Never => false,
+    }
+}
+
 /// A bucket of one second: bits 0–31 what is left, 32–63 the second.
 #[inline(always)]
-fn has_budget(time: u64) -> bool {
+fn has_budget(second: u64, budget: u32) -> bool {
     let Some(bucket) = BUDGET.get_ptr_mut(0) else { return false };
-    let second = time >> 30;
     // SAFETY: as above.
     let (left, since) = unsafe { (*bucket as u32, *bucket >> 32) };
-    let left = if since == second { left } else { SETTINGS.load().events_per_second };
+    let left = if since == second { left } else { budget };
     if left == 0 {
         return false;
     }

@@ -9,8 +9,8 @@ use common::abi::{
 use common::decide::{Addresses, Judgement, Question, Rules, Tables, judge_profile};
 
 use crate::maps::{
-    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE,
-    SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
+    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6,
+    RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 use crate::report::count;
 
@@ -132,7 +132,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool {
-        FRAGMENT.insert(key, &ports.0, 0).is_ok()
+        has_share(key.endpoint, self.time() >> 30) && FRAGMENT.insert(key, &ports.0, 0).is_ok()
     }
 
     #[inline(always)]
@@ -140,6 +140,28 @@ impl Tables for Maps {
         let Question { peer, port, direction } = *question;
         of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32))
     }
+}
+
+/// First fragments that an endpoint may enter in a second on one CPU: half of the table, so that those of others, whose
+/// later fragments come within milliseconds, are still there. Two gigabits a second in datagrams of 8 KiB.
+const FRAGMENTS_SHARE: u32 = 32_768;
+
+/// Entries of `FRAGMENTS` less one.
+const FRAGMENTS_MASK: u32 = 1023;
+
+/// A bucket of one second: bits 0–31 what was entered, 32–63 the second.
+#[inline(always)]
+fn has_share(endpoint: u32, second: u64) -> bool {
+    let Some(bucket) = FRAGMENTS.get_ptr_mut(endpoint & FRAGMENTS_MASK) else { return false };
+    // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
+    let (entered, since) = unsafe { (*bucket as u32, *bucket >> 32) };
+    let entered = if since == second { entered } else { 0 };
+    if entered >= FRAGMENTS_SHARE {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { *bucket = second << 32 | u64::from(entered + 1) };
+    true
 }
 
 /// [`Tables::judge`] as a global function: the verifier looks at it by itself, once. What it is asked and its answer are

@@ -19,6 +19,7 @@ mod peer;
 mod reason;
 mod rules;
 mod service;
+mod told;
 
 pub use clock::{Clock, SECOND, Ticks, ticks};
 pub use counters::{Counter, DropKey, DropRow, Traffic};
@@ -30,9 +31,10 @@ pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
 pub use service::{Backends, ServiceKey};
+pub use told::{Telling, Told};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
 pub const FLOW_LAYOUT: u32 = 1;
