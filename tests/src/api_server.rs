@@ -33,6 +33,8 @@ pub struct ApiServer {
     _etcd: Daemon,
     netns: TestNetNs,
     folder: TempDir,
+    /// More of the API server's flags.
+    flags: &'static [&'static str],
 }
 
 impl ApiServer {
@@ -40,6 +42,15 @@ impl ApiServer {
     /// Without root, or without the binaries: `cargo xtask cluster build` makes them.
     #[must_use]
     pub fn start(label: &str) -> Self {
+        Self::with_flags(label, &[])
+    }
+
+    /// The same, with more flags of `kube-apiserver`.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn with_flags(label: &str, flags: &'static [&'static str]) -> Self {
         let netns = TestNetNs::new(label);
         netns.ip("link add underlay type bridge");
         netns.ip(&format!("address add {ADDRESS}/24 dev underlay"));
@@ -52,7 +63,7 @@ impl ApiServer {
             etcd.args(["--unsafe-no-fsync", "--log-level", "warn", "--data-dir"]).arg(path.join("etcd"));
         });
         write_credentials(path);
-        let mut this = Self { server: None, _etcd: etcd, netns, folder };
+        let mut this = Self { server: None, _etcd: etcd, netns, folder, flags };
         this.serve();
         this
     }
@@ -92,6 +103,7 @@ impl ApiServer {
             }
             // Pods need neither a service account nor its token: none of them runs.
             server.args(["--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false"]);
+            server.args(self.flags);
         });
         let ready = format!("https://{ADDRESS}:{port}/readyz");
         server.wait_for("the API server", || {
