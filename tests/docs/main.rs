@@ -2,6 +2,8 @@
 //! its reasons and its metrics. Run it with `cargo xtask docs`.
 
 mod commands;
+#[cfg(test)]
+mod threat_model;
 
 use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
