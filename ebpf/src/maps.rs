@@ -13,8 +13,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use common::abi::{
-    Backends, Clock, Counter, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile, RuleKey, ServiceKey,
-    Settings, Told, Traffic,
+    Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile,
+    RuleKey, ServiceKey, Settings, Told, Traffic,
 };
 use common::decide::Seen;
 
@@ -63,13 +63,17 @@ pub static RANGE_V4: LpmTrie<u32, u64> = LpmTrie::with_max_entries(131_072, 0);
 #[map]
 pub static RANGE_V6: LpmTrie<[u32; 4], u64> = LpmTrie::with_max_entries(131_072, 0);
 
-/// Numbers of `BACKENDS` by what is called.
+/// `common::abi::Lead` words by what is called.
 #[map]
-pub static SERVICE: HashMap<ServiceKey, u64> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+pub static SERVICE: HashMap<ServiceKey, u64> = HashMap::with_max_entries(98_304, BPF_F_NO_PREALLOC);
 
 /// By the number that `SERVICE` has.
 #[map]
-pub static BACKENDS: Array<Backends> = Array::with_max_entries(32_768, 0);
+pub static BACKENDS: Array<Backends> = Array::with_max_entries(98_304, 0);
+
+/// By backends and caller: the backend that is asked for all of them.
+#[map]
+pub static DELEGATE: HashMap<DelegateKey, Backend> = HashMap::with_max_entries(98_304, BPF_F_NO_PREALLOC);
 
 /// `common::abi::ProgramRef` words: which program a set has for a peer.
 #[map]

@@ -3,14 +3,14 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backends, Counter, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts,
-    Interface, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    Address, Backend, Backends, Counter, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
+    FragmentPorts, Interface, Lead, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
-use common::decide::{Addresses, Judgement, Question, Rules, Tables, judge_profile};
+use common::decide::{Addresses, Judgement, Question, Rules, Tables, Tiers, judge_profile};
 
 use crate::maps::{
-    BACKENDS, CLOCK, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6,
-    RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
+    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4,
+    RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 use crate::report::count;
 
@@ -53,14 +53,20 @@ impl Addresses for Maps {
     }
 
     #[inline(always)]
-    fn service(&self, key: &ServiceKey) -> Option<u32> {
+    fn service(&self, key: &ServiceKey) -> Option<Lead> {
         // SAFETY: a word of an entry that lives until the next grace period.
-        unsafe { SERVICE.get(key) }.map(|number| *number as u32)
+        unsafe { SERVICE.get(key) }.map(|word| Lead(*word))
     }
 
     #[inline(always)]
     fn backends(&self, number: u32) -> Option<&Backends> {
         BACKENDS.get(number)
+    }
+
+    #[inline(always)]
+    fn delegate(&self, key: &DelegateKey) -> Option<Backend> {
+        // SAFETY: an entry that is written once, and lives until the next grace period.
+        unsafe { DELEGATE.get(key) }.copied()
     }
 }
 
@@ -137,8 +143,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn judge(&self, profile: u64, question: &Question) -> Judgement {
-        let Question { peer, port, direction } = *question;
-        of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32))
+        let Question { peer, port, direction, tiers } = *question;
+        of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32 | (tiers as u64) << 33))
     }
 }
 
@@ -165,12 +171,14 @@ fn has_share(endpoint: u32, second: u64) -> bool {
 }
 
 /// [`Tables::judge`] as a global function: the verifier looks at it by itself, once. What it is asked and its answer are
-/// words, which stay in registers: three frames share 512 bytes of stack. `asked`: bits 0–31 the port, 32 the direction.
+/// words, which stay in registers: three frames share 512 bytes of stack. `asked`: bits 0–31 the port, 32 the direction,
+/// 33 the tiers.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge_peer(profile: u64, peer: u64, asked: u64) -> u64 {
     let direction = if asked >> 32 & 1 == 0 { Direction::Egress } else { Direction::Ingress };
-    let question = Question { peer: Peer(peer), port: PortKey(asked as u32), direction };
+    let tiers = if asked >> 33 & 1 == 0 { Tiers::All } else { Tiers::Admin };
+    let question = Question { peer: Peer(peer), port: PortKey(asked as u32), direction, tiers };
     to_word(judge_profile(&Maps, profile, &question))
 }
 

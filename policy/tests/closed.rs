@@ -144,7 +144,7 @@ proptest! {
                 let apart = foreign(profile.tenant, peer).filter(|_| mode >= Isolation::Baseline);
                 for port in random::questions() {
                     let key = PortKey::new(port.0, port.1);
-                    let asked = judge(tables, profile, Question { direction: Direction::Egress, peer, port: key });
+                    let asked = judge(tables, profile, Question::new(Direction::Egress, peer, key));
                     let lets_in = admits(&scene, &receiver.key(), from, port);
                     prop_assert!(asked.refused.is_none() || !lets_in, "{} to {} {port:?}", sender.key(), receiver.key());
                     // What its address would hide is held back, unless the receiver may let some other tenant in.

@@ -141,7 +141,7 @@ fn a_restarted_agent_holds_a_pod_from_its_node_while_the_node_s_word_changes() {
         Plan { ops: vec![op.clone()] }.apply_to(&mut observed);
         let (tables, endpoint) = (&observed.tables, observed.tables.endpoints[&1]);
         let node = tables.peer_of(ip("192.0.2.1"));
-        let question = Question { direction: Direction::Egress, peer: node, port: to_tcp(53) };
+        let question = Question::new(Direction::Egress, node, to_tcp(53));
         let denied = matches!(judge(tables, tables.profile_of(1).unwrap(), question).verdict, Verdict::Drop(_));
         assert!(denied || endpoint.is(Endpoint::HELD), "{op}");
         was_held |= endpoint.is(Endpoint::HELD);

@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use common::abi::{
-    Address, AllowReason, Backends, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey, FragmentKey,
-    FragmentPorts, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings, TenantId, Ticks,
+    Address, AllowReason, Backend, Backends, DelegateKey, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey,
+    FragmentKey, FragmentPorts, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    TenantId, Ticks,
 };
 use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length};
 use common::parse::Packet;
@@ -123,13 +124,17 @@ impl Addresses for HostNode {
         holding.max_by_key(|(range, _): &(&IpNet, _)| range.prefix_len()).map(|(_, peer)| *peer)
     }
 
-    fn service(&self, key: &ServiceKey) -> Option<u32> {
+    fn service(&self, key: &ServiceKey) -> Option<Lead> {
         self.tables.services.get(key).copied()
     }
 
     fn backends(&self, number: u32) -> Option<&Backends> {
         // As with profiles.
         Some(self.tables.backends.get(&number).unwrap_or(&Backends::UNKNOWN))
+    }
+
+    fn delegate(&self, key: &DelegateKey) -> Option<Backend> {
+        self.tables.delegates.get(key).copied()
     }
 }
 

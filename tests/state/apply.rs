@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use agent::kernel::{Attachment, Datapath, MapCapacities, Maps, Options};
 use aya::maps::{HashMap, Map, MapData};
 use common::abi::{
-    Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Mac, Peer, PeerKind, PortKey,
-    PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
+    Address, AdminVerdict, Backend, Backends, DelegateKey, DirectionRules, Endpoint, Interface, Lead, LowerVerdict,
+    Mac, Peer, PeerKind, PortKey, PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
 };
 use policy::compile::{Desired, Id, Ids, Kind, Tables};
 use policy::plan::{Op, Plan, PlanError};
@@ -46,8 +46,9 @@ fn desired() -> Desired {
         profiles: BTreeMap::from([(1, profile)]),
         peers: BTreeMap::from([peer("10.244.0.5"), peer("fd00:10:244::5")]),
         ranges: BTreeMap::from([range("10.244.0.0/16"), range("0.0.0.0/0"), range("fd00:10:244::/64"), range("::/0")]),
-        services: BTreeMap::from([(ServiceKey::of_nodes(true, PortKey::new(6, 30080)), 5)]),
-        backends: BTreeMap::from([(5, Backends { count: 1, peers: [pod; Backends::MOST], ..Backends::UNKNOWN })]),
+        services: BTreeMap::from([(ServiceKey::of_nodes(true, PortKey::new(6, 30080)), Lead::new(5).chosen())]),
+        backends: BTreeMap::from([(5, Backends { kinds: Backends::SEVERAL, ..Backends::UNKNOWN })]),
+        delegates: BTreeMap::from([(DelegateKey::new(5, &profile), Backend::new(pod, 8080).differ())]),
         rules: BTreeMap::from([
             (RuleKey::identity(4, 11), ProgramRef::new(0, 2)),
             (RuleKey::class(4, 2), ProgramRef::new(0, 1)),

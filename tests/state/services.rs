@@ -67,6 +67,10 @@ fn egress_to(port: u16) -> String {
     )
 }
 
+/// Egress of a/client to the externalIPs.
+const OUTSIDE: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: outside, namespace: a}, \
+    spec: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}], ports: [{port: 80}]}]}}";
+
 /// What a call came to: the backend that answered, or why not.
 #[derive(Debug, PartialEq)]
 enum Answer {
@@ -177,8 +181,14 @@ fn a_service_is_judged_as_what_is_behind_it() {
     check(&scene, &[unknown], &undecided);
     check(&scene, &[(scene.cluster_ip("a2", "web"), 81)], &undecided);
 
-    // A policy means the backend's port, not the Service's.
+    // A policy means the backend's port, not the Service's. An address that whoever may write a Service chooses must be
+    // allowed by itself, too: nobody promises that a node rewrites it.
+    let outside = ([203, 0, 113, 5].into(), 80);
+    let inside = |scene: &Scene| scene.red().into_iter().filter(|door| *door != outside).collect::<Vec<_>>();
     scene.lab.apply(manifests(&egress_to(BACKEND))).expect("a policy");
+    check(&scene, &inside(&scene), &red());
+    check(&scene, &[outside], &denied);
+    scene.lab.apply(manifests(&format!("{}\n---\n{OUTSIDE}", egress_to(BACKEND)))).expect("policies");
     check(&scene, &scene.red(), &red());
     check(&scene, &scene.green(), &denied);
     check(&scene, &[mixed], &undecided);

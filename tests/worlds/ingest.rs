@@ -151,7 +151,7 @@ type Led = (Vec<String>, Vec<(String, u16)>);
 fn endpoints(world: &World, service: &str) -> Vec<Led> {
     let slices = world.endpoint_slices.values().filter(|slice| slice.service == service);
     let led = |slice: &EndpointSlice| {
-        let addresses = slice.endpoints.iter().flat_map(|it| &it.addresses).map(ToString::to_string).collect();
+        let addresses = slice.endpoints.iter().map(|it| it.address.to_string()).collect();
         (addresses, slice.ports.iter().map(|port| (port.name.clone(), port.port)).collect())
     };
     slices.map(led).collect()

@@ -1,6 +1,6 @@
 //! Objects that a cluster holds and that are not understood fail closed: what stands in for them keeps out what they
 //! keep out, lets in nothing that they do not let in, and says where the fault is.
-#![expect(clippy::expect_used, reason = "a test says what it expects by failing")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
 
 use agent::ingest::{Kind, Live, Rejected, convert_live};
 use policy::ask::{End, Engine, FlowPort, Said};
@@ -235,4 +235,78 @@ spec:
     assert_eq!(fields, expected);
     let Live::InvalidPolicy(policy) = live else { panic!("{live:?}") };
     assert!(policy.isolates_ingress && policy.isolates_egress, "egress is there, whatever it says");
+}
+
+/// A Service of x with the ClusterIP 10.96.0.20 and the node port 30080, with these labels and this in its port.
+fn service(labels: &str, port: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: x, labels: {{{labels}}}}}, spec: {{type: NodePort, \
+         clusterIP: 10.96.0.20, clusterIPs: [10.96.0.20], externalIPs: ['198.051.100.007'], \
+         ports: [{{port: 80, nodePort: 30080{port}}}]}}}}"
+    )
+}
+
+fn slice(labels: &str, ports: usize, endpoints: &str) -> String {
+    let ports: Vec<String> = (1..=ports).map(|port| format!("{{name: p{port}, port: {port}}}")).collect();
+    format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: {{name: s-1, namespace: x, \
+         labels: {{kubernetes.io/service-name: s{labels}}}}}, ports: [{}], endpoints: [{endpoints}]}}",
+        ports.join(", ")
+    )
+}
+
+fn understood(text: &str) -> Live {
+    let (kind, object) = object(text);
+    convert_live(kind, object).expect("understood").expect("has a part in policy")
+}
+
+#[test]
+fn what_kube_proxy_reads_of_an_endpoint_slice_is_read() {
+    for (ports, written, read) in [
+        (101, "{addresses: [10.244.0.9]}", "10.244.0.9"),
+        (1, "{addresses: [010.244.00.9]}", "10.244.0.9"),
+        (1, "{addresses: ['::ffff:10.244.0.9']}", "10.244.0.9"),
+        (1, "{addresses: [10.244.0.9, 10.244.0.10]}", "10.244.0.9"),
+    ] {
+        let Live::EndpointSlice(slice) = understood(&slice("", ports, written)) else { panic!("no slice") };
+        let read_as: Vec<_> = slice.endpoints.iter().map(|it| it.address.to_string()).collect();
+        assert_eq!(
+            (slice.ports.len(), read_as, slice.is_undecided),
+            (ports, vec![read.to_owned()], false),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn what_kube_proxy_passes_over_rewrites_nothing() {
+    for label in ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"] {
+        let labels = format!("{label}: ''");
+        let Live::Service(service) = understood(&service(&labels, "")) else { panic!("no Service") };
+        assert_eq!((service.is_passed_over, service.addresses().count()), (true, 0), "{label}");
+        let slice = slice(&format!(", {labels}"), 1, "{addresses: [10.244.0.9]}");
+        let Live::EndpointSlice(slice) = understood(&slice) else { panic!("no slice") };
+        assert_eq!((slice.endpoints.len(), slice.is_undecided), (0, false), "{label}");
+    }
+}
+
+#[test]
+fn a_service_that_is_not_understood_keeps_where_it_is_called() {
+    for port in [", targetPort: 70000", ", targetPort: {a: b}", ", protocol: TCP, name: [1]"] {
+        let (Live::Service(service), _) = rejected(&service("", port)) else { panic!("no Service") };
+        let addresses: Vec<_> = service.addresses().map(|ip| ip.to_string()).collect();
+        assert_eq!(addresses, ["10.96.0.20", "198.51.100.7"], "{port}");
+        let ports: Vec<_> = service.ports.iter().map(|port| (port.port, port.node_port)).collect();
+        assert_eq!((ports, service.is_undecided), (vec![(80, Some(30080))], true), "{port}");
+    }
+}
+
+#[test]
+fn an_endpoint_slice_that_is_not_understood_makes_its_service_undecided() {
+    for endpoints in ["{addresses: [nowhere]}", "{addresses: [fd00::9]}", "{addresses: [127.0.0.1]}", "{addresses: {}}"]
+    {
+        let (Live::EndpointSlice(slice), fields) = rejected(&slice("", 1, endpoints)) else { panic!("no slice") };
+        assert_eq!((slice.service.as_str(), slice.is_undecided), ("s", true), "{endpoints}");
+        assert!(!fields.is_empty(), "{endpoints}");
+    }
 }

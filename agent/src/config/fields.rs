@@ -71,7 +71,10 @@ pub const FIELDS: [Field; 18] = [
     size("maps.profiles", "What applies to a pod, published side by side with what it replaces: two for each of them."),
     size("maps.peers", "Addresses of pods and nodes, of each family."),
     size("maps.ranges", "Address ranges of policies and of the cluster, of each family."),
-    size("maps.services", "Addresses and ports of Services, and groups of backends behind them."),
+    size(
+        "maps.services",
+        "Addresses and ports of Services, groups of backends behind them, and who is asked for a group.",
+    ),
     size("maps.rules", "Pairs of a policy set and a peer that it says something about."),
     size("maps.ports", "Port ranges of all rules together."),
     size("maps.flows", "Flows that are tracked at once; the oldest make room."),

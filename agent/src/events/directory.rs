@@ -72,7 +72,7 @@ impl<'a> Directory<'a> {
         let Some(profile) = slot.and_then(|slot| tables.profile_of(*slot)) else { return (reason, event.rule) };
         let port = if has_ports(event.protocol) { event.destination_port } else { 0 };
         let peer = tables.peer_of(IpAddr::from(event.source));
-        let question = Question { direction: Direction::Ingress, peer, port: PortKey::new(event.protocol, port) };
+        let question = Question::new(Direction::Ingress, peer, PortKey::new(event.protocol, port));
         let judgement = judge(tables, profile, question);
         match judgement.verdict {
             Verdict::Drop(reason) => (reason, judgement.rule),

@@ -152,6 +152,24 @@ pub fn address(text: &str) -> Result<IpAddr, String> {
     }
 }
 
+/// An address of a Service or an endpoint, as kube-proxy reads it (`ParseIPSloppy`): leading zeros count for nothing,
+/// and an IPv4 address in IPv6 notation is the IPv4 address.
+///
+/// # Errors
+/// Not an IP address for kube-proxy either.
+pub fn lenient_address(text: &str) -> Result<IpAddr, String> {
+    let parts = text.split_inclusive(['.', ':']).map(|part| {
+        let digits = part.trim_end_matches(['.', ':']);
+        let zeros = digits.len() - digits.trim_start_matches('0').len();
+        &part[zeros.min(digits.len().saturating_sub(1))..]
+    });
+    let address: IpAddr = parts
+        .collect::<String>()
+        .parse()
+        .map_err(|_| format!("`{text}` is no IP address, write it like 10.244.0.5 or fd00::5"))?;
+    Ok(address.to_canonical())
+}
+
 fn require(valid: bool, problem: impl FnOnce() -> String) -> Check {
     if valid { Ok(()) } else { Err(problem()) }
 }
@@ -202,6 +220,25 @@ mod tests {
         }
         for bad in ["10.0.0", "10.0.0.01", "::ffff:10.0.0.1", "fe80::1%eth0"] {
             assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_services_have_the_reading_of_kube_proxy() {
+        let same = [
+            ("10.244.0.9", "10.244.0.9"),
+            ("010.244.00.009", "10.244.0.9"),
+            ("000000010.0.0.0", "10.0.0.0"),
+            ("::ffff:10.244.0.9", "10.244.0.9"),
+            ("::ffff:010.244.0.09", "10.244.0.9"),
+            ("fd00:0000::00005", "fd00::5"),
+            ("::", "::"),
+        ];
+        for (written, read) in same {
+            assert_eq!(lenient_address(written).map(|it| it.to_string()), Ok(read.to_owned()), "{written}");
+        }
+        for bad in ["", "10.0.0", "10.0.0.256", "10..0.1", "0x0a.0.0.1", "fe80::1%eth0", "10.0.0.1 ", "1:2"] {
+            assert!(lenient_address(bad).is_err(), "{bad}");
         }
     }
 }

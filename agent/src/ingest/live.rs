@@ -32,9 +32,10 @@ pub enum Live {
 /// An object in which something is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// What stands in for it, failing closed. None: it is as if it were not there, which is never a privilege: pods of
-    /// a Namespace that is not known, addresses in a pod range that no known pod has and namespaces of a Tenant that is
-    /// not known are foreign to everybody.
+    /// What stands in for it, failing closed: an InvalidPolicy, a Service or EndpointSlice that leads to nobody knows
+    /// whom. None: it is as if it were not there, which is never a privilege: pods of a Namespace that is not known,
+    /// addresses in a pod range that no known pod has and namespaces of a Tenant that is not known are foreign to
+    /// everybody.
     pub stand_in: Option<Live>,
     /// Each with its field: a few, the last of which counts the others.
     pub errors: Vec<IngestError>,
@@ -77,8 +78,8 @@ pub(super) fn convert_kind(report: &mut Report<'_>, kind: Kind) -> Option<Live> 
         Kind::Tenant => report.whole(convert::tenant).map(Live::Tenant),
         Kind::Pod if report.is_ended() => None,
         Kind::Pod => report.whole(convert::pod).map(Live::Pod),
-        Kind::Service => report.whole(convert::service).map(|draft| Live::Service(draft.service)),
-        Kind::EndpointSlice => report.whole(convert::endpoint_slice).map(Live::EndpointSlice),
+        Kind::Service => Some(Live::Service(convert::live_service(report))),
+        Kind::EndpointSlice => Some(Live::EndpointSlice(convert::live_endpoint_slice(report))),
         Kind::ServiceCidr => {
             let ranges = convert::service_cidr(report)?;
             Some(Live::ServiceCidr { name: report.name().to_owned(), ranges })

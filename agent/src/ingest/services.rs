@@ -39,7 +39,8 @@ pub(super) fn complete(world: &mut World, mut drafts: Drafts) {
 /// A Service that has no ClusterIP in a file gets one that depends on its name alone, unless two names meet: it keeps it
 /// when others come and go.
 fn assign_addresses(world: &mut World, drafts: &mut Drafts) {
-    let mut taken: BTreeSet<IpAddr> = drafts.values().flat_map(|draft| draft.service.addresses()).collect();
+    let written = |it: &DraftService| [&it.service.cluster_ips[..], &it.service.external_ips].concat();
+    let mut taken: BTreeSet<IpAddr> = drafts.values().flat_map(written).collect();
     for (key, draft) in drafts.iter_mut().filter(|(_, draft)| draft.wants_v4 || draft.wants_v6) {
         let first = start(key, ADDRESSES);
         let candidates = (0..ADDRESSES).map(|step| LAB_SERVICE_RANGES.map(|range| nth(range, place(first, step))));
@@ -90,7 +91,8 @@ fn selected(service: &Service, world: &World) -> Vec<EndpointSlice> {
         name: String::new(),
         service: service.name.clone(),
         ports: ports(service, &numbers),
-        endpoints: addresses.into_iter().map(|ip| SliceEndpoint { addresses: vec![ip], ready: true }).collect(),
+        endpoints: addresses.into_iter().map(|ip| SliceEndpoint { address: ip, ready: true }).collect(),
+        is_undecided: false,
     };
     groups.into_iter().map(slice).collect()
 }

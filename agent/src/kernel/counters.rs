@@ -87,6 +87,7 @@ impl Maps {
             usage("RANGE_V4", &self.range_v4, self.range_v4.keys())?,
             usage("RANGE_V6", &self.range_v6, self.range_v6.keys())?,
             usage("SERVICE", &self.service, self.service.keys())?,
+            usage("DELEGATE", &self.delegate, self.delegate.keys())?,
             usage("RULE", &self.rule, self.rule.keys())?,
             usage("FLOW", &self.flow, self.flow.keys())?,
             usage("DROPS", &self.drops, self.drops.keys())?,
@@ -102,7 +103,7 @@ impl Maps {
         Ok(Capacities {
             peers: capacity(&self.peer_v4)?.min(capacity(&self.peer_v6)?),
             ranges: capacity(&self.range_v4)?.min(capacity(&self.range_v6)?),
-            services: capacity(&self.service)?.min(self.backends.len() as usize),
+            services: capacity(&self.service)?.min(capacity(&self.delegate)?).min(self.backends.len() as usize),
             rules: capacity(&self.rule)?,
             ports: self.port.len() as usize,
             profiles: self.profile.len() as usize,

@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use common::abi::{Backends, DropKey, DropRow, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic};
+use common::abi::{
+    Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic,
+};
 
 use super::{MapCapacities, Pins, object};
 
@@ -23,6 +25,7 @@ pub struct Maps {
     pub(super) range_v6: LpmTrie<MapData, [u32; 4], u64>,
     pub(super) service: HashMap<MapData, ServiceKey, u64>,
     pub(super) backends: Array<MapData, Backends>,
+    pub(super) delegate: HashMap<MapData, DelegateKey, Backend>,
     pub(super) rule: HashMap<MapData, RuleKey, u64>,
     pub(super) port: Array<MapData, PortRow>,
     pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
@@ -66,6 +69,7 @@ impl Maps {
             range_v6: typed(source, "RANGE_V6")?,
             service: typed(source, "SERVICE")?,
             backends: typed(source, "BACKENDS")?,
+            delegate: typed(source, "DELEGATE")?,
             rule: typed(source, "RULE")?,
             port: typed(source, "PORT")?,
             flow: typed(source, "FLOW")?,

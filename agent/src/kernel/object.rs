@@ -27,7 +27,7 @@ pub struct MapCapacities {
     pub peers: Option<u32>,
     /// CIDR ranges, of each family.
     pub ranges: Option<u32>,
-    /// Addresses and ports of Services, and groups of backends behind them.
+    /// Addresses and ports of Services, groups of backends behind them, and who is asked for a group.
     pub services: Option<u32>,
     /// Pairs of a policy set and a peer that it has a row for.
     pub rules: Option<u32>,
@@ -59,7 +59,7 @@ impl MapCapacities {
             "PROFILE" => ("maps.profiles", self.profiles),
             "PEER_V4" | "PEER_V6" => ("maps.peers", self.peers),
             "RANGE_V4" | "RANGE_V6" => ("maps.ranges", self.ranges),
-            "SERVICE" | "BACKENDS" => ("maps.services", self.services),
+            "SERVICE" | "BACKENDS" | "DELEGATE" => ("maps.services", self.services),
             "RULE" => ("maps.rules", self.rules),
             "PORT" => ("maps.ports", self.ports),
             "FLOW" => ("maps.flows", self.flows),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap, MapData, MapError};
-use common::abi::{Address, Interface, Peer, PortRow, ProgramRef, RuleKey, ServiceKey};
+use common::abi::{Address, Interface, Lead, Peer, PortRow, ProgramRef, RuleKey, ServiceKey};
 use ipnet::IpNet;
 use policy::compile::{Id, Ids, Kind, Tables};
 use policy::plan::Observed;
@@ -38,6 +38,7 @@ impl Maps {
             peers: self.peers()?,
             ranges: self.ranges()?,
             services: self.services()?,
+            delegates: entries("DELEGATE", &self.delegate)?.into_iter().collect(),
             rules: self.rules()?,
             ..Tables::default()
         };
@@ -45,8 +46,8 @@ impl Maps {
         let profiles = ids.numbers(Kind::Profile).chain(published);
         tables.profiles = rows("PROFILE", &self.profile, profiles, |profile| profile.written != 0)?;
 
-        let backends = ids.numbers(Kind::Backends).chain(tables.services.values().copied());
-        tables.backends = rows("BACKENDS", &self.backends, backends, |backends| backends.count != 0)?;
+        let backends = ids.numbers(Kind::Backends).chain(tables.services.values().map(|lead| lead.backends()));
+        tables.backends = rows("BACKENDS", &self.backends, backends, |backends| backends.kinds != 0)?;
 
         let none = tables.profiles.values().flat_map(|profile| profile.rules.iter().map(|rules| rules.none));
         let programs = tables.rules.values().copied().chain(none);
@@ -93,14 +94,8 @@ impl Maps {
         Ok(ranges)
     }
 
-    fn services(&self) -> Result<BTreeMap<ServiceKey, u32>> {
-        let words = entries("SERVICE", &self.service)?.into_iter();
-        let numbers = words.map(|(key, word)| {
-            let number =
-                u32::try_from(word).with_context(|| format!("the map SERVICE holds {word}, which is no number"));
-            Ok((key, number?))
-        });
-        numbers.collect()
+    fn services(&self) -> Result<BTreeMap<ServiceKey, Lead>> {
+        Ok(entries("SERVICE", &self.service)?.into_iter().map(|(key, word)| (key, Lead(word))).collect())
     }
 
     fn rules(&self) -> Result<BTreeMap<RuleKey, ProgramRef>> {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, TenantId,
+    Address, Backend, Backends, DelegateKey, Endpoint, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey,
+    ServiceKey, TenantId,
 };
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -99,8 +100,16 @@ impl Maps {
         write("BACKENDS", || self.backends.set(number, backends, 0))
     }
 
-    pub(super) fn set_service(&mut self, key: ServiceKey, backends: u32) -> Result<()> {
-        write("SERVICE", || self.service.insert(key, u64::from(backends), 0))
+    pub(super) fn set_delegate(&mut self, key: DelegateKey, backend: Backend) -> Result<()> {
+        write("DELEGATE", || self.delegate.insert(key, backend, 0))
+    }
+
+    pub(super) fn remove_delegate(&mut self, key: DelegateKey) -> Result<()> {
+        remove("DELEGATE", || self.delegate.remove(&key))
+    }
+
+    pub(super) fn set_service(&mut self, key: ServiceKey, lead: Lead) -> Result<()> {
+        write("SERVICE", || self.service.insert(key, lead.0, 0))
     }
 
     pub(super) fn remove_service(&mut self, key: ServiceKey) -> Result<()> {

@@ -34,6 +34,10 @@ pub(super) struct Follower {
     fetch: Fetch,
     pace: Pace,
     work: Arc<Work>,
+    /// What [`policy::model::Departed`] counts from.
+    started: Instant,
+    /// Some end of a Service counts no more then.
+    held_until: Option<Instant>,
 }
 
 /// What the newest world cost whoever enforces it.
@@ -72,7 +76,9 @@ impl Follower {
         sender: Sender<Option<Arc<Snapshot>>>,
     ) -> Self {
         let (pace, work) = (Pace::new(Instant::now()), Arc::default());
-        Self { store, memory, board, traffic, sender, pending: None, fetch: Fetch::new(), pace, work }
+        let (pending, started, held_until) = (None, Instant::now(), None);
+        let fetch = Fetch::new();
+        Self { store, memory, board, traffic, sender, pending, fetch, pace, work, started, held_until }
     }
 
     /// Where whoever enforces the worlds says what that costs.
@@ -86,7 +92,7 @@ impl Follower {
             Resource::ALL.map(|resource| resource.events(client.clone()).map(move |event| (resource, event)).boxed());
         let mut events = stream::select_all(events);
         loop {
-            let publish = at(self.pending.map(|pending| pending.due().max(self.pace.ready())));
+            let publish = at(self.due());
             let release = at(self.pace.next(Instant::now()));
             tokio::select! {
                 Some((resource, event)) = events.next() => match event {
@@ -177,6 +183,13 @@ impl Follower {
         }
     }
 
+    /// When a world is to be published.
+    fn due(&self) -> Option<Instant> {
+        let changes = self.pending.map(|pending| pending.due().max(self.pace.ready()));
+        let held = self.held_until.map(|until| until.max(self.pace.ready()));
+        [changes, held].into_iter().flatten().min()
+    }
+
     /// Something has changed that a snapshot should show.
     fn touch(&mut self) {
         let now = Instant::now();
@@ -185,7 +198,8 @@ impl Follower {
     }
 
     fn publish(&mut self) {
-        let Some(Pending { first, .. }) = self.pending.take() else { return };
+        let held = self.held_until.take();
+        let Some(first) = self.pending.take().map(|pending| pending.first).or(held) else { return };
         if !self.board.is_complete() {
             return;
         }
@@ -202,7 +216,9 @@ impl Follower {
         let last = self.sender.borrow().clone();
         if let Some(last) = &last {
             world.hold_policies(&last.world);
+            world.hold_ends(&last.world, u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         }
+        self.held_until = world.ends_held_until().map(|until| self.started + Duration::from_millis(until));
         if last.is_some_and(|last| last.world == world && last.rejected == rejected) {
             return;
         }

@@ -30,7 +30,7 @@ pub use mac::Mac;
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
-pub use service::{Backends, ServiceKey};
+pub use service::{Backend, Backends, DelegateKey, Lead, ServiceKey};
 pub use told::{Telling, Told};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.

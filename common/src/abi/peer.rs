@@ -168,7 +168,7 @@ pub enum PeerKind {
 /// What an address is to policy, as one word so that an update is never seen half done.
 ///
 /// bits 0–21 identity, 22–41 CIDR class, 42–59 tenant, 60 closed, 61–63 kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Peer(pub u64);
 

@@ -87,6 +87,12 @@ impl PortKey {
     pub const fn new(protocol: u8, port: u16) -> Self {
         Self((protocol as u32) << 16 | port as u32)
     }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
 }
 
 /// One interval of a program: from the row before (exclusive) to `last` (inclusive).

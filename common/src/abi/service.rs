@@ -1,6 +1,6 @@
-//! Services: what is called, and what is behind it.
+//! Services: addresses that are called, and what is behind them.
 
-use super::{Address, Peer, PortKey};
+use super::{Address, Direction, Peer, PortKey, Profile};
 
 /// Key of the `SERVICE` map: what is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,36 +23,121 @@ impl ServiceKey {
     }
 }
 
-/// What is behind a Service's port, published under a new number at every change and never written again.
+/// Value of the `SERVICE` map: where an address and port lead.
+///
+/// bits 0–31 the number of the backends, 32 chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Lead(pub u64);
+
+impl Lead {
+    const CHOSEN: u64 = 1 << 32;
+
+    #[must_use]
+    pub const fn new(backends: u32) -> Self {
+        Self(backends as u64)
+    }
+
+    /// Whoever may write a Service or a pod chose the address: a call must be allowed to the address itself, too.
+    #[must_use]
+    pub const fn chosen(self) -> Self {
+        Self(self.0 | Self::CHOSEN)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_chosen(self) -> bool {
+        self.0 & Self::CHOSEN != 0
+    }
+
+    /// The number of the backends.
+    #[must_use]
+    #[inline(always)]
+    pub const fn backends(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A kind of backend: all that policy can tell of an end that a Service leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct Backend {
+    pub peer: Peer,
+    /// bits 0–15 the port that it is called at, 32 [`Backend::differ`].
+    word: u64,
+}
+
+super::layout!(Backend, 16; peer @ 0 => Peer, word @ 8 => u64);
+
+impl Backend {
+    const DIFFER: u64 = 1 << 32;
+
+    #[must_use]
+    pub const fn new(peer: Peer, port: u16) -> Self {
+        Self { peer, word: port as u64 }
+    }
+
+    /// The one that refuses, where others do not.
+    #[must_use]
+    pub const fn differ(self) -> Self {
+        Self { peer: self.peer, word: self.word | Self::DIFFER }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn port(&self) -> u16 {
+        self.word as u16
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn differs(&self) -> bool {
+        self.word & Self::DIFFER != 0
+    }
+}
+
+/// The ends of a Service's port, published under a new number at every change and never written again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Backends {
-    /// The address behind it, where there is only one: whose address it is, calls itself. Unspecified otherwise.
+    /// The address behind it, where there is only one: a pod that has it calls itself. Unspecified otherwise.
     pub alone: Address,
-    /// What its backends are to policy, each kind once, with the port that it is called at.
-    pub peers: [Peer; Self::MOST],
-    pub ports: [u16; Self::MOST],
-    /// How many there are; 0 where that is not known or there are more than fit.
-    pub count: u64,
+    /// The kind of all backends, where `kinds` is [`Backends::ONE`].
+    pub only: Backend,
+    /// [`Backends::ONE`], [`Backends::SEVERAL`]; 0 where nobody can tell.
+    pub kinds: u64,
 }
 
-super::layout!(Backends, 104;
-    alone @ 0 => Address, peers @ 16 => [Peer; 8], ports @ 80 => [u16; 8], count @ 96 => u64);
+super::layout!(Backends, 40; alone @ 0 => Address, only @ 16 => Backend, kinds @ 32 => u64);
 
 impl Backends {
-    /// Kinds that a verdict is found for at once.
-    pub const MOST: usize = 8;
-    /// What a Service leads to of which nobody can tell: as an array holds it where nothing was ever written.
-    pub const UNKNOWN: Self = Self {
-        alone: Address { words: [0; 4] },
-        peers: [Peer::EXTERNAL; Self::MOST],
-        ports: [0; Self::MOST],
-        count: 0,
-    };
+    pub const ONE: u64 = 1;
+    /// The `DELEGATE` map has the one that is asked for all.
+    pub const SEVERAL: u64 = 2;
+    /// Where nobody can tell: as an array holds it where nothing was ever written.
+    pub const UNKNOWN: Self =
+        Self { alone: Address { words: [0; 4] }, only: Backend { peer: Peer::EXTERNAL, word: 0 }, kinds: 0 };
+}
 
-    /// The kinds, each with its port.
-    pub fn kinds(&self) -> impl Iterator<Item = (Peer, u16)> {
-        let count = usize::try_from(self.count).unwrap_or(Self::MOST);
-        self.peers.into_iter().zip(self.ports).take(count)
+/// Key of the `DELEGATE` map: all that a verdict about backends depends on. Its value is the [`Backend`] whose verdict
+/// holds for each of them, or the first that refuses where others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct DelegateKey {
+    pub backends: u32,
+    /// The caller's policy set for egress.
+    pub set: u32,
+    /// bits 0–23 the caller's tenant, 24–31 its mode.
+    pub membership: u32,
+}
+
+super::layout!(DelegateKey, 12; backends @ 0 => u32, set @ 4 => u32, membership @ 8 => u32);
+
+impl DelegateKey {
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(backends: u32, caller: &Profile) -> Self {
+        let set = caller.direction(Direction::Egress).set;
+        Self { backends, set, membership: caller.tenant.0 | (caller.mode() as u32) << 24 }
     }
 }

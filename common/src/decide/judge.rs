@@ -29,6 +29,24 @@ pub struct Question {
     /// Protocol and destination port.
     pub port: PortKey,
     pub direction: Direction,
+    pub tiers: Tiers,
+}
+
+/// The tiers that are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tiers {
+    All = 0,
+    /// Nothing but a Deny of the Admin tier drops.
+    Admin = 1,
+}
+
+impl Question {
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(direction: Direction, peer: Peer, port: PortKey) -> Self {
+        Self { peer, port, direction, tiers: Tiers::All }
+    }
 }
 
 /// A verdict with what decided it. No byte of it is padding: that would never be written, and a verifier refuses a
@@ -219,6 +237,9 @@ fn weigh(profile: &Profile, question: Question, said: &Said) -> Judgement {
     }
     if own_node {
         return Judgement::new(Verdict::Allow(AllowReason::OwnNode), 0);
+    }
+    if matches!(question.tiers, Tiers::Admin) {
+        return Judgement::new(Verdict::Allow(AllowReason::NoPolicy), 0);
     }
     let foreign = foreign(profile.tenant, question.peer);
     let mode = profile.mode();

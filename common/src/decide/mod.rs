@@ -13,9 +13,9 @@ mod tables;
 mod timeouts;
 mod track;
 
-pub use judge::{Judgement, Question, Rules, Said, Verdict, consult, foreign, judge};
-pub use service::{Addresses, Called, MaybeService, Remote, judge_each};
-pub use tables::{Call, Tables, judge_backends, judge_profile};
+pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, consult, foreign, judge};
+pub use service::{Addresses, Call, Called, MaybeService, Remote, delegate};
+pub use tables::{Tables, judge_profile};
 
 use express::Found;
 

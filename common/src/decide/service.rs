@@ -1,8 +1,10 @@
-//! What is at the other end of a flow that a pod opens, and the judgement of a Service by what is behind it
-//! (DESIGN.md §6): its backends' verdict where they all have the same.
+//! The other end of a flow that a pod opens, and the judgement of a Service by what is behind it (DESIGN.md §6): its
+//! backends' verdict where they all have the same.
 
-use super::judge::{Judgement, Question};
-use crate::abi::{Address, Backends, Direction, DropReason, Peer, PeerKind, PortKey, ServiceKey};
+use super::judge::{Judgement, Question, Tiers, Verdict};
+use crate::abi::{
+    Address, Backend, Backends, DelegateKey, Direction, DropReason, Lead, Peer, PeerKind, PortKey, Profile, ServiceKey,
+};
 
 /// Look-ups of addresses.
 pub trait Addresses {
@@ -10,9 +12,10 @@ pub trait Addresses {
     fn peer(&self, address: &Address) -> Option<Peer>;
     /// The longest range that holds an address.
     fn range(&self, address: &Address) -> Option<Peer>;
-    /// The number of what is behind a Service's port.
-    fn service(&self, key: &ServiceKey) -> Option<u32>;
+    /// Where an address and port lead.
+    fn service(&self, key: &ServiceKey) -> Option<Lead>;
     fn backends(&self, number: u32) -> Option<&Backends>;
+    fn delegate(&self, key: &DelegateKey) -> Option<Backend>;
 }
 
 /// The other end of a flow.
@@ -24,50 +27,93 @@ pub struct Remote {
     pub service: MaybeService,
 }
 
-/// The number of a Service, or none. One word that is always written: the payload of a `None` is not, and a verifier
-/// refuses a program that as much as moves it.
+/// A Service, or none. One word that is always written: the payload of a `None` is not, and a verifier refuses a program
+/// that as much as moves it.
+///
+/// bits 0–31 the number of the backends, 32 chosen (as in [`Lead`]), 33 at any node, 34 there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct MaybeService(u64);
 
 impl MaybeService {
     pub const NONE: Self = Self(0);
+    const AT_NODES: u64 = 1 << 33;
+    const FOUND: u64 = 1 << 34;
 
     #[inline(always)]
-    fn found(number: Option<u32>) -> Self {
-        match number {
-            Some(number) => Self(1 << 32 | u64::from(number)),
+    fn found(lead: Option<Lead>) -> Self {
+        match lead {
+            Some(lead) => Self(Self::FOUND | lead.0),
             None => Self::NONE,
         }
     }
 
+    /// The number of the backends.
     #[must_use]
     #[inline(always)]
     pub const fn number(self) -> Option<u32> {
         if self.0 == 0 { None } else { Some(self.0 as u32) }
     }
+
+    /// Called at a port that every node has.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_at_nodes(self) -> bool {
+        self.0 & Self::AT_NODES != 0
+    }
+
+    /// Whoever may write a Service or a pod chose the address: nobody promises that a node rewrites the call.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_chosen(self) -> bool {
+        Lead(self.0).is_chosen()
+    }
 }
 
 impl Remote {
-    /// What is called at this address and port. A pod's address is the pod's, whatever Service claims it.
+    /// What is called at this address and port. A pod's address is the pod's, whatever Service claims it. An address of
+    /// a pod range that no pod is known to have may be a node's (the gateway of its pods).
     #[inline(always)]
     pub fn of<A: Addresses>(addresses: &A, address: &Address, port: PortKey) -> Self {
         let known = addresses.peer(address);
         if let Some(peer) = known
-            && matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod | PeerKind::UnknownPod)
+            && matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod)
         {
             return Self { peer, service: MaybeService::NONE };
         }
         let mut service = MaybeService::found(addresses.service(&ServiceKey { address: *address, port }));
-        if service == MaybeService::NONE && known.is_some() {
-            service = MaybeService::found(addresses.service(&ServiceKey::of_nodes(address.is_v4(), port)));
-        }
         let peer = match known {
             Some(peer) => peer,
-            None if service != MaybeService::NONE => Peer::SERVICE,
+            // The API server gave the address to a Service.
+            None if service != MaybeService::NONE && !service.is_chosen() => Peer::SERVICE,
             None => addresses.range(address).unwrap_or(Peer::EXTERNAL),
         };
+        let may_be_node = matches!(peer.kind(), PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod);
+        if service == MaybeService::NONE && may_be_node {
+            service = MaybeService::found(addresses.service(&ServiceKey::of_nodes(address.is_v4(), port)));
+            service.0 |= if service == MaybeService::NONE { 0 } else { MaybeService::AT_NODES };
+        }
         Self { peer, service }
+    }
+
+    /// The tiers that must allow a call of the Service at the address itself, before what is behind it is asked: all of
+    /// them where nobody promises that a node rewrites the call.
+    #[inline(always)]
+    fn asked_itself(&self) -> Option<Tiers> {
+        if self.service.is_chosen() {
+            return Some(Tiers::All);
+        }
+        match self.peer.kind() {
+            PeerKind::Service => None,
+            PeerKind::UnknownPod => Some(Tiers::All),
+            _ => Some(Tiers::Admin),
+        }
+    }
+
+    /// True where another node picks the backend.
+    #[inline(always)]
+    fn is_elsewhere(&self) -> bool {
+        self.service.is_at_nodes() && !matches!(self.peer.kind(), PeerKind::OwnNode)
     }
 }
 
@@ -79,35 +125,84 @@ pub struct Called {
     pub peer: Peer,
 }
 
-/// The verdict that holds for each of the backends. Where some are allowed and others are not, nobody knows which of
-/// them the call will reach. `opened`: nobody but the pod can have opened the flow, so what a backend refuses counts.
-#[inline(always)]
-pub fn judge_each(
-    backends: &Backends,
+/// A pod's call of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub end: Remote,
+    /// What is called at the address.
+    pub port: PortKey,
+    /// Nobody but the pod can have opened the flow, so what a backend refuses counts.
+    pub opened: bool,
+}
+
+impl Call {
+    /// The verdict that holds for the address itself, as far as nobody else may answer for it, and for each of the
+    /// backends. Where some of those are allowed and others are not, nobody knows which of them the call will reach.
+    /// Backends that should be there and are not drop. `owns`: an address of the caller.
+    #[inline(always)]
+    pub fn judge<A: Addresses>(
+        &self,
+        addresses: &A,
+        number: u32,
+        caller: Option<&Profile>,
+        owns: impl Fn(&Address) -> bool,
+        mut judge: impl FnMut(&Question) -> Judgement,
+    ) -> Called {
+        let peer = self.end.peer;
+        if let Some(tiers) = self.end.asked_itself() {
+            let judgement = judge(&Question { tiers, ..Question::new(Direction::Egress, peer, self.port) });
+            if let Verdict::Drop(_) = judgement.verdict {
+                return Called { judgement, peer };
+            }
+        }
+        let unknown = |judgement| Called { judgement, peer: Peer::SERVICE };
+        let Some(backends) = addresses.backends(number) else {
+            return unknown(Judgement::dropped(DropReason::Capacity));
+        };
+        if owns(&backends.alone) {
+            return unknown(Judgement::of_itself());
+        }
+        let protocol = self.port.protocol();
+        let asked = match (backends.kinds, caller) {
+            (Backends::ONE, _) => Some(backends.only),
+            (Backends::SEVERAL, Some(caller)) => addresses.delegate(&DelegateKey::new(number, caller)),
+            _ => None,
+        };
+        let Some(backend) = asked else {
+            return unknown(judge(&Question::new(Direction::Egress, Peer::SERVICE, PortKey::new(protocol, 0))));
+        };
+        if backend.differs() && !self.end.is_elsewhere() {
+            return unknown(Judgement::dropped(DropReason::ServiceUndecided));
+        }
+        let judgement = judge(&Question::new(Direction::Egress, backend.peer, PortKey::new(protocol, backend.port())));
+        Called { judgement: if self.opened { judgement.with_refusal() } else { judgement }, peer: backend.peer }
+    }
+}
+
+/// The backend whose verdict holds for each of these, or the first that refuses where others do not. `None` where there is
+/// none.
+///
+/// One that refuses by the caller's own rules comes before one that refuses by the receiver's: its verdict is the same
+/// whoever opened the flow.
+pub fn delegate(
+    kinds: impl Iterator<Item = Backend>,
     protocol: u8,
-    opened: bool,
     mut judge: impl FnMut(&Question) -> Judgement,
-) -> Called {
-    let direction = Direction::Egress;
-    if backends.count == 0 {
-        let question = Question { direction, peer: Peer::SERVICE, port: PortKey::new(protocol, 0) };
-        return Called { judgement: judge(&question), peer: Peer::SERVICE };
+) -> Option<Backend> {
+    let (mut allowed, mut refused, mut dropped) = (None, None, None);
+    for kind in kinds {
+        let question = Question::new(Direction::Egress, kind.peer, PortKey::new(protocol, kind.port()));
+        let judgement = judge(&question);
+        let found = match (judgement.is_allow(), judgement.refused.is_some()) {
+            (true, false) => &mut allowed,
+            (true, true) => &mut refused,
+            (false, _) => &mut dropped,
+        };
+        found.get_or_insert(kind);
     }
-    let undecided = Called { judgement: Judgement::dropped(DropReason::ServiceUndecided), peer: Peer::SERVICE };
-    let mut first = undecided;
-    for index in 0..Backends::MOST {
-        // Looked at anew each time: a loop up to the count is none that a verifier from before Linux 6.8 sees end.
-        if index as u64 >= core::hint::black_box(backends.count) {
-            break;
-        }
-        let peer = backends.peers[index];
-        let judgement = judge(&Question { direction, peer, port: PortKey::new(protocol, backends.ports[index]) });
-        let judgement = if opened { judgement.with_refusal() } else { judgement };
-        if index == 0 {
-            first = Called { judgement, peer };
-        } else if judgement.is_allow() != first.judgement.is_allow() {
-            return undecided;
-        }
+    let refuses: Option<Backend> = dropped.or(refused);
+    match (refuses, allowed) {
+        (Some(kind), Some(_)) => Some(kind.differ()),
+        (refuses, allowed) => refuses.or(allowed),
     }
-    first
 }

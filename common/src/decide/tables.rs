@@ -1,6 +1,6 @@
 //! The look-ups that judging a packet needs: BPF maps in the kernel, ordinary maps on the host.
 
-use super::{Addresses, Called, Judgement, Question, Rules, judge, judge_each};
+use super::{Addresses, Judgement, Question, Rules, judge};
 use crate::abi::{
     Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
 };
@@ -28,26 +28,6 @@ pub trait Tables: Rules + Addresses {
         Self: Sized,
     {
         judge_profile(self, profile, question)
-    }
-}
-
-/// A call of a Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Call {
-    /// The number of what is behind it.
-    pub service: u32,
-    pub protocol: u8,
-    /// Nobody but the pod can have opened the flow.
-    pub opened: bool,
-}
-
-/// Judges a call of a Service: backends that should be there and are not drop.
-#[inline(always)]
-pub fn judge_backends<T: Tables>(tables: &T, profile: u64, call: &Call) -> Called {
-    match tables.backends(call.service) {
-        Some(backends) => judge_each(backends, call.protocol, call.opened, |question| tables.judge(profile, question)),
-        None => Called { judgement: Judgement::dropped(DropReason::Capacity), peer: Peer::SERVICE },
     }
 }
 

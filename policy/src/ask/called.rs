@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use common::abi::{Direction, DropReason, Peer};
+use common::abi::{Direction, DropReason, Peer, PortKey, ServiceKey};
 
 use super::end::{Party, Role};
 use super::explain::{Explanation, Steps};
@@ -80,7 +80,13 @@ impl Engine<'_> {
         Explanation { record: Answer::of(egress, ingress).about(from, &to, flow), steps, change }
     }
 
+    /// None where nobody can tell, as the programs have it.
     fn backends(&self, from: &Party, service: &Service, port: &ServicePort, address: IpAddr) -> Vec<Reached> {
+        let tables = &self.compiled.desired.tables;
+        let key = ServiceKey { address: address.into(), port: PortKey::new(port.protocol.number(), port.port) };
+        if tables.services.get(&key).and_then(|lead| tables.backends.get(&lead.backends())).is_none() {
+            return Vec::new();
+        }
         let slices = self.world.endpoint_slices.values();
         let own = slices.filter(|it| it.namespace == service.namespace && it.service == service.name);
         let ends = own.flat_map(|slice| slice.ends(port)).filter(|end| end.address.is_ipv4() == address.is_ipv4());
@@ -111,7 +117,7 @@ fn steps(reached: &[Reached], direction: Direction) -> Vec<Step> {
         Direction::Ingress => (Arc::clone(&it.explanation.record.ingress), it.explanation.steps.ingress.clone()),
     };
     match reached {
-        [] => vec![Step::new("backend", Outcome::Next, "nothing is listed behind it")],
+        [] => vec![Step::new("backend", Outcome::Next, "nobody can tell what is behind it")],
         [only] => {
             let backend = Step::new("backend", Outcome::Next, format!("leads to {}", only.backend));
             [vec![backend], of(only).1].concat()

@@ -21,7 +21,7 @@ use crate::model::{Config, ObjectRef, Pod, PodKey, World};
 #[derive(Debug)]
 pub struct Engine<'a> {
     pub(super) world: &'a World,
-    compiled: Compiled,
+    pub(super) compiled: Compiled,
     lookup: Lookup,
     slots: BTreeMap<&'a PodKey, u32>,
 }
@@ -215,7 +215,7 @@ impl<'a> Engine<'a> {
             }
             Role::Pod { .. } | Role::Host { .. } | Role::Outside => other.peer,
         };
-        let question = Question { direction, peer, port: port.key(to.address) };
+        let question = Question::new(direction, peer, port.key(to.address));
         let judgement = judge(&self.lookup, &profile, question);
         Some(Judged { compiled: &self.compiled, profile, question, judgement })
     }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::model::ObjectRef;
+
 /// Entries that a compiled world may have in maps that grow with NetworkPolicies, and work that one owner's may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -12,21 +14,32 @@ pub struct Budget {
     /// Of each family.
     pub ranges: usize,
     pub ids: usize,
+    /// Keys of Services, and delegates.
+    pub services: usize,
+    /// Addresses and ports of Services for which there is no room, each of which is still known as undecided.
+    pub closed: usize,
     /// Of the policies of one owner: a tenant, or a namespace without one. About 20 ns each.
     pub work: usize,
 }
 
 impl Budget {
     /// No bound: for questions about a world, which no kernel has to hold.
-    pub const UNLIMITED: Self =
-        Self { rules: usize::MAX, ports: usize::MAX, ranges: usize::MAX, ids: usize::MAX, work: usize::MAX };
+    pub const UNLIMITED: Self = Self {
+        rules: usize::MAX,
+        ports: usize::MAX,
+        ranges: usize::MAX,
+        ids: usize::MAX,
+        services: usize::MAX,
+        closed: usize::MAX,
+        work: usize::MAX,
+    };
 
     /// What an owner's policies may make a compile do: five times what 100 policies of 100 peers each take for 110 pods.
     pub const WORK: usize = 2_000_000;
 }
 
 /// The NetworkPolicies of a namespace ask for more than there is: its pods are isolated where one of them isolates, and
-/// nothing is allowed.
+/// nothing is allowed. Or its Services do: what they lead to is not known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Excess {
     pub namespace: String,
@@ -36,6 +49,8 @@ pub struct Excess {
     /// What they, or with them the policies of the whole node, would take.
     pub needed: usize,
     pub limit: usize,
+    /// The first Service, or pod with host ports, that it is about, and how many there are.
+    pub about: Option<(ObjectRef, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +62,12 @@ pub enum Resource {
     Work,
     /// Of one program: the rules for one peer.
     Intervals,
+    /// Addresses and ports at which Services are called.
+    Services,
+    /// What is left of Services that have no room for them.
+    Closed,
+    /// Backends of several kinds, for each caller's rules.
+    Delegates,
 }
 
 impl Resource {
@@ -61,21 +82,42 @@ impl Resource {
             Self::Intervals => {
                 ("the rules for one peer", "intervals of ports", "name ranges (endPort) instead of ports")
             }
+            Self::Services => (
+                "the cluster's Services",
+                "addresses and ports",
+                "let them have fewer externalIPs and ports, or raise maps.services",
+            ),
+            Self::Closed => (
+                "Services without room",
+                "addresses and ports",
+                "let them have fewer externalIPs and ports, or raise maps.services",
+            ),
+            Self::Delegates => (
+                "the cluster's Services",
+                "verdicts about differing backends",
+                "let fewer labels tell their backends apart, or raise maps.services",
+            ),
         }
     }
 }
 
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { namespace, tenant, of, needed, limit } = self;
+        let Self { namespace, tenant, of, needed, limit, .. } = self;
         let (whose, what, remedy) = of.words();
         write!(f, "namespace/{namespace}")?;
         if let Some(tenant) = tenant {
             write!(f, " (tenant {tenant})")?;
         }
+        let effect = match (&self.about, of) {
+            (None, _) => "its NetworkPolicies allow nothing (capacity)".to_owned(),
+            (Some(_), Resource::Closed) => "its pods open no connection (capacity)".to_owned(),
+            (Some((object, 1)), _) => format!("calls of {object} drop (service_undecided)"),
+            (Some((object, all)), _) => format!("calls of {object} and {} more drop (service_undecided)", all - 1),
+        };
         write!(
             f,
-            ": its NetworkPolicies allow nothing (capacity), because {whose} may take {limit} {what} and would take \
+            ": {effect}, because {whose} may take {limit} {what} and would take \
              {needed} with them: {remedy}"
         )
     }

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use common::abi::{DirectionRules, Endpoint, Interface, Mac, Profile, TenantId};
 
 use super::ids::Digest;
+use super::meter::Meter;
 use super::numbering::Numbering;
+use super::shares::Shares;
 use super::subjects::Subject;
 use super::{Binding, CompileError, Input, Tables};
 use crate::model::{Isolation, UnknownEndpoints};
@@ -16,6 +18,8 @@ pub(super) struct Endpoints<'a> {
     pub(super) input: Input<'a>,
     pub(super) sets: &'a BTreeMap<Digest, DirectionRules>,
     pub(super) tenant_numbers: &'a [TenantId],
+    pub(super) meter: &'a Meter<'a>,
+    pub(super) shares: &'a Shares,
 }
 
 impl Endpoints<'_> {
@@ -59,6 +63,9 @@ impl Endpoints<'_> {
         let Some(pod) = &subject.pod else {
             return Profile { written: 1, mode: Isolation::Off as u32, ..Profile::default() };
         };
+        if self.shares.is_shut(self.meter, &pod.pod.namespace) {
+            return Profile::default();
+        }
         let rules = pod.sets.map(|set| set.map_or(Some(DirectionRules::default()), |set| self.sets.get(&set).copied()));
         // A set that was not compiled would leave the pod open: a profile that is not written drops.
         let [Some(egress), Some(ingress)] = rules else { return Profile::default() };

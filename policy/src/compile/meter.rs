@@ -201,7 +201,7 @@ impl<'a> Meter<'a> {
 
     pub(super) fn excess(&self, namespace: &str, of: Resource, needed: usize) -> Excess {
         let tenant = self.tenancy.of_namespace(namespace).and_then(|tenant| self.tenancy.names().get(tenant)).cloned();
-        Excess { namespace: namespace.to_owned(), tenant, of, needed, limit: self.limit(of) }
+        Excess { namespace: namespace.to_owned(), tenant, of, needed, limit: self.limit(of), about: None }
     }
 
     pub(super) const fn limit(&self, of: Resource) -> usize {
@@ -211,6 +211,8 @@ impl<'a> Meter<'a> {
             Resource::Ranges => self.budget.ranges,
             Resource::Ids => self.budget.ids,
             Resource::Work => self.budget.work,
+            Resource::Services | Resource::Delegates => self.budget.services,
+            Resource::Closed => self.budget.closed,
             Resource::Intervals => common::abi::ProgramRef::MAX_ROWS as usize,
         }
     }

@@ -1,10 +1,12 @@
 //! World to tables: a pure function, run whole at every change.
 
+mod behind;
 mod both;
 mod budget;
 mod class;
 mod closed;
 mod cluster;
+mod delegates;
 mod endpoints;
 mod error;
 mod hash;
@@ -21,11 +23,13 @@ mod numbering;
 mod peers;
 mod policies;
 mod program;
+mod rewrites;
 mod rows;
 mod services;
 mod set;
 mod set_programs;
 mod settle;
+mod shares;
 mod subjects;
 mod tables;
 
@@ -40,12 +44,15 @@ pub use set::{Peers, PolicySet, Scope, SetPeer, SetRule, Tier};
 pub use tables::{Desired, Provenance, Tables};
 
 use self::both::both;
+use self::delegates::Callers;
 use self::identity::Identities;
 use self::meter::{Meter, Stop, Without};
 use self::namespaces::Namespaces;
 use self::numbering::Numbering;
 use self::policies::Policies;
 use self::rows::Rows;
+use self::services::Services;
+use self::shares::Shares;
 use self::subjects::{Sets, Subject};
 use crate::model::tenants::{Finding, Tenancy};
 
@@ -55,7 +62,7 @@ pub struct Compiled {
     pub desired: Desired,
     /// What somebody should look at in the marks of tenancy.
     pub findings: Vec<Finding>,
-    /// Namespaces whose NetworkPolicies ask for more than the budget: they allow nothing.
+    /// Namespaces whose NetworkPolicies ask for more than the budget: they allow nothing. And those whose Services do.
     pub excesses: Vec<Excess>,
     /// True where the tables still hold rows of sets that only the compile before used. Once this one is in
     /// force, compiling again with it as `previous` lets go of them.
@@ -92,7 +99,10 @@ pub fn compile_within(
         let previous = previous.filter(|_| !without.previous);
         let mut meter = Meter::new(input.world, &tenancy, budget, &without);
         match attempt(input, ids, previous, &tenancy, &mut meter) {
-            Ok(compiled) => return Ok(Compiled { excesses: without.into_excesses(), ..compiled }),
+            Ok(mut compiled) => {
+                compiled.excesses.splice(..0, without.into_excesses());
+                return Ok(compiled);
+            }
             Err(Stop::Error(error)) => return Err(error),
             Err(Stop::Over(over)) => without.add(over),
         }
@@ -146,33 +156,40 @@ fn attempt(
         numbers: &numbers,
         tenant_numbers: &tenant_numbers,
     };
+    let mut shares = Shares::of(input, meter, &identities.with_host_ports);
+    let (desired, some_leave) = desired(&peers, rows, &subjects, tenancy, numbering, previous, (&*meter, &mut shares))?;
     Ok(Compiled {
-        desired: desired(&peers, rows, &subjects, tenancy, numbering)?,
+        desired,
         findings: tenancy.findings().to_vec(),
-        excesses: Vec::new(),
-        leftovers: live.len() > sets.len(),
+        excesses: shares.excesses,
+        leftovers: live.len() > sets.len() || some_leave,
         sets,
     })
 }
 
-/// What follows for addresses, Services and endpoints.
+/// What follows for addresses, Services and endpoints, and whether some of it is for rules that endpoints leave.
 fn desired(
     peers: &peers::Peers<'_>,
     rows: rows::Compiled,
     subjects: &[Subject<'_>],
     tenancy: &Tenancy<'_>,
     mut numbering: Numbering<'_>,
-) -> Result<Desired, CompileError> {
+    previous: Option<&Compiled>,
+    (meter, shares): (&Meter<'_>, &mut Shares),
+) -> Result<(Desired, bool), CompileError> {
     let peers::Peers { input, identities, tenant_numbers, .. } = *peers;
     let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
-    let services = services::fill(&input, identities, &mut numbering, &mut tables)?;
-    let endpoints = endpoints::Endpoints { input, sets: &rows.sets, tenant_numbers };
+    let endpoints = endpoints::Endpoints { input, sets: &rows.sets, tenant_numbers, meter, shares };
     endpoints.fill(subjects, &mut numbering, &mut tables)?;
     tables.rules = rows.rules.into_iter().collect();
     tables.ports = rows.ports;
+    let callers = Callers::of(&tables, previous);
+    let with_host_ports = &identities.with_host_ports;
+    let mut services = Services { input, with_host_ports, meter, shares };
+    let services = services.fill(&callers, &mut numbering, &mut tables)?;
     let tenants = tenant_numbers.iter().copied().zip(tenancy.names().iter().cloned()).collect();
     let provenance = Provenance { rules: rows.sources, tenants, services };
-    Ok(Desired { tables, provenance, ids: numbering.into_ids() })
+    Ok((Desired { tables, provenance, ids: numbering.into_ids() }, callers.some_leave))
 }
 
 fn number_tenants(tenancy: &Tenancy<'_>, numbering: &mut Numbering<'_>) -> Result<Vec<TenantId>, CompileError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::ops::RangeInclusive;
 
-use common::abi::{Backends, Peer, PortRow, ProgramRef, TenantId};
+use common::abi::{Peer, PortRow, ProgramRef, TenantId};
 
 use super::CompileError;
 use super::hash::{HashMap, RandomState};
@@ -82,10 +82,7 @@ impl<'a> Numbering<'a> {
     }
 
     /// Number 0 stays unwritten: nobody can tell what is behind it.
-    pub(super) fn backends(&mut self, content: &Backends) -> Result<u32, CompileError> {
-        if *content == Backends::UNKNOWN {
-            return Ok(0);
-        }
+    pub(super) fn backends(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
         let remedy = "let fewer Services be called";
         self.number(Kind::Backends, digest(content), "groups of backends", 1..=u32::MAX, remedy)
     }

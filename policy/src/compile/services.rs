@@ -1,160 +1,154 @@
-//! Services to words: what each address and port leads to, as kinds of backends.
-//!
-//! Every endpoint that is listed counts, ready or not: whoever picks one does so at another moment. One that is not
-//! ready and whose pod nobody knows is on its way out; where nothing else is listed, it counts too.
+//! Services to words: where each address and port leads, as kinds of backends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use common::abi::{Address, Backends, Peer, PeerKind, PortKey, ServiceKey};
+use common::abi::{Address, Lead, PeerKind, ServiceKey};
 use ipnet::IpNet;
 
+use super::behind::{Behind, Ends};
+use super::budget::{Excess, Resource};
+use super::delegates::{Callers, Group};
 use super::hash::HashMap;
-use super::identity::Identities;
+use super::meter::Meter;
 use super::numbering::Numbering;
+use super::rewrites::{Claim, Door, Owner, Rewrites};
+use super::shares::{self, Shares};
 use super::{CompileError, Input, Tables};
-use crate::model::{EndpointSlice, ObjectRef, Pod, Protocol, Service, ServiceEnd, ServicePort};
-
-/// Who is called at an address and port: whose names, and where they lead.
-#[derive(Default)]
-struct Called {
-    names: BTreeSet<ObjectRef>,
-    ends: BTreeSet<ServiceEnd>,
-}
+use crate::model::{ObjectRef, Pod};
 
 /// By what is called, whose names it is.
 pub(super) type Names = BTreeMap<ServiceKey, Vec<ObjectRef>>;
 
-/// Fills the tables of Services. Those of addresses are filled.
-pub(super) fn fill(
-    input: &Input<'_>,
-    identities: &Identities<'_>,
-    numbering: &mut Numbering<'_>,
-    tables: &mut Tables,
-) -> Result<Names, CompileError> {
-    let mut calls = Calls { input, called: BTreeMap::new() };
-    calls.add_services();
-    calls.add_host_ports(&identities.with_host_ports);
-    let mut known: HashMap<Backends, u32> = HashMap::default();
-    let mut names = Names::new();
-    for (key, called) in calls.called {
-        let backends = backends(tables, &called.ends);
-        let number = match known.get(&backends) {
-            Some(&number) => number,
+/// Fills the tables of Services. All others are filled.
+pub(super) struct Services<'a, 'm> {
+    pub(super) input: Input<'a>,
+    pub(super) with_host_ports: &'a [&'a Pod],
+    pub(super) meter: &'m Meter<'a>,
+    pub(super) shares: &'m mut Shares,
+}
+
+/// The backends of some doors for a protocol.
+type Asked = (Vec<u32>, u8);
+
+impl Services<'_, '_> {
+    pub(super) fn fill(
+        &mut self,
+        callers: &Callers,
+        numbering: &mut Numbering<'_>,
+        tables: &mut Tables,
+    ) -> Result<Names, CompileError> {
+        let is_node = |kind| matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod);
+        let may_be_node = |address| is_node(tables.peer_of(address).kind());
+        let rewrites = Rewrites::of(&self.input, self.with_host_ports, self.shares, may_be_node);
+        let asked = |called: &super::rewrites::Called, key: &ServiceKey| (called.doors.clone(), key.port.protocol());
+        let distinct: BTreeSet<Asked> = rewrites.called.iter().map(|(key, called)| asked(called, key)).collect();
+        let found = self.behind(&rewrites, distinct, tables);
+        let mut numbers: HashMap<Asked, u32> = HashMap::default();
+        let mut groups = BTreeMap::new();
+        for ((doors, protocol), behind) in found {
+            let number = numbering.backends(&(protocol, &behind))?;
+            tables.backends.insert(number, behind.record());
+            if behind.kinds.len() > 1 {
+                let payer = doors.first().and_then(|&door| self.owner(&rewrites, door)).and_then(|it| self.payer(it));
+                groups.entry(number).or_insert(Group { payer, protocol, kinds: behind.kinds, doors: doors.clone() });
+            }
+            numbers.insert((doors, protocol), number);
+        }
+        self.add_delegates(&rewrites, callers, groups, tables);
+        let mut names = Names::new();
+        for (key, called) in &rewrites.called {
+            let lead = Lead::new(numbers.get(&asked(called, key)).copied().unwrap_or_default());
+            tables.services.insert(*key, if called.claim == Claim::Chosen { lead.chosen() } else { lead });
+            let owners = called.doors.iter().filter_map(|&door| self.owner(&rewrites, door));
+            let of_doors: BTreeSet<ObjectRef> = owners.map(|owner| owner.name()).collect();
+            names.insert(*key, of_doors.into_iter().collect());
+        }
+        close(&rewrites.closed, tables);
+        Ok(names)
+    }
+
+    /// All that is behind the doors that are asked for, as far as their owners' work allows: each pays for its own.
+    fn behind(&mut self, rewrites: &Rewrites<'_>, asked: BTreeSet<Asked>, tables: &Tables) -> Vec<(Asked, Behind)> {
+        let mut ends = Ends::new(tables);
+        let mut spent: HashMap<shares::Payer, usize> = HashMap::default();
+        let mut found = Vec::with_capacity(asked.len());
+        for (indices, protocol) in asked {
+            let doors: Vec<&Door<'_>> = indices.iter().filter_map(|&door| rewrites.doors.get(door as usize)).collect();
+            let Some(owner) = doors.first().map(|door| door.owner) else { continue };
+            let spent = spent.entry(self.payer(owner)).or_default();
+            if *spent > self.meter.budget.work / WORK_OF_END {
+                self.tell(owner, Resource::Work, self.meter.budget.work);
+                continue;
+            }
+            let before = ends.work;
+            let behind = ends.behind(&doors);
+            *spent += ends.work - before;
+            found.extend(behind.map(|behind| ((indices, protocol), behind)));
+        }
+        found
+    }
+
+    /// Whoever is asked for backends of several kinds, as far as there is room: owner by owner, the one that takes most
+    /// goes without first.
+    fn add_delegates(
+        &mut self,
+        rewrites: &Rewrites<'_>,
+        callers: &Callers,
+        groups: BTreeMap<u32, Group>,
+        tables: &mut Tables,
+    ) {
+        let claims: Vec<(shares::Payer, usize)> = groups
+            .values()
+            .map(|group| (group.payer, callers.count() * (1 + group.kinds.len() / KINDS_OF_ROW)))
+            .collect();
+        let cut = shares::cut(&claims, self.meter.budget.services);
+        let needed = claims.iter().map(|(_, cost)| cost).sum();
+        for (index, (number, group)) in groups.iter().enumerate() {
+            if !cut.get(index).copied().unwrap_or_default() {
+                callers.add(tables, *number, group);
+            } else if let Some(owner) = group.doors.first().and_then(|&door| self.owner(rewrites, door)) {
+                self.tell(owner, Resource::Delegates, needed);
+            }
+        }
+    }
+
+    fn owner<'w>(&self, rewrites: &Rewrites<'w>, door: u32) -> Option<Owner<'w>> {
+        rewrites.doors.get(door as usize).map(|door| door.owner)
+    }
+
+    fn payer(&self, owner: Owner<'_>) -> shares::Payer {
+        self.meter.owners.get(owner.namespace()).copied()
+    }
+
+    /// Tells a namespace once of each kind.
+    fn tell(&mut self, owner: Owner<'_>, of: Resource, needed: usize) {
+        let namespace = owner.namespace();
+        let told = self.shares.excesses.iter_mut().find(|it| it.of == of && it.namespace == namespace);
+        match told.and_then(|it| it.about.as_mut()) {
+            Some((_, objects)) => *objects += 1,
             None => {
-                let number = numbering.backends(&backends)?;
-                tables.backends.extend((number != 0).then_some((number, backends)));
-                known.insert(backends, number);
-                number
-            }
-        };
-        tables.services.insert(key, number);
-        names.insert(key, called.names.into_iter().collect());
-    }
-    Ok(names)
-}
-
-/// Everything that is called, as it is found.
-struct Calls<'a> {
-    input: &'a Input<'a>,
-    called: BTreeMap<ServiceKey, Called>,
-}
-
-impl Calls<'_> {
-    fn add_services(&mut self) {
-        let world = self.input.world;
-        let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::default();
-        for slice in world.endpoint_slices.values() {
-            slices.entry((&slice.namespace, &slice.service)).or_default().push(slice);
-        }
-        for service in world.services.values() {
-            let own = slices.get(&(service.namespace.as_str(), service.name.as_str())).map_or(&[][..], Vec::as_slice);
-            let name = ObjectRef::Service { namespace: service.namespace.clone(), name: service.name.clone() };
-            for port in &service.ports {
-                self.add_port(service, port, own, &name);
+                let about = Some((owner.name(), 1));
+                self.shares.excesses.push(Excess { about, ..self.meter.excess(namespace, of, needed) });
             }
         }
     }
+}
 
-    fn add_port(&mut self, service: &Service, port: &ServicePort, slices: &[&EndpointSlice], name: &ObjectRef) {
-        for address in service.addresses() {
-            let key = key(address, port.protocol, port.port);
-            self.add(key, name, &ends(port, slices, address.is_ipv4()));
-        }
-        let Some(node_port) = port.node_port else { return };
-        for address in &service.cluster_ips {
-            let port_key = PortKey::new(port.protocol.number(), node_port);
-            let key = ServiceKey::of_nodes(address.is_ipv4(), port_key);
-            self.add(key, name, &ends(port, slices, address.is_ipv4()));
-        }
-    }
+/// Steps of [`Budget::work`](super::Budget::work) that an end takes.
+const WORK_OF_END: usize = 10;
 
-    /// Ports of pods at addresses of their nodes.
-    fn add_host_ports(&mut self, pods: &[&Pod]) {
-        for pod in pods {
-            for port in &pod.ports {
-                let Some(host) = port.host_port else { continue };
-                let name = ObjectRef::Pod { namespace: pod.namespace.clone(), name: pod.name.clone() };
-                let at: Vec<IpAddr> = host.address.map_or_else(|| self.node_addresses(pod), |address| vec![address]);
-                for address in at {
-                    let same_family = pod.addresses.iter().filter(|own| own.is_ipv4() == address.is_ipv4());
-                    let ends: Vec<ServiceEnd> =
-                        same_family.map(|&address| ServiceEnd { address, port: port.port, ready: true }).collect();
-                    if !ends.is_empty() {
-                        self.add(key(address, port.protocol, host.port), &name, &ends);
-                    }
-                }
-            }
+/// Kinds that are judged for each caller in the time that is worth a row.
+const KINDS_OF_ROW: usize = 8;
+
+/// Whoever calls these calls nobody knows whom. As a sender such an address is what it was.
+fn close(addresses: &BTreeSet<IpAddr>, tables: &mut Tables) {
+    for &address in addresses {
+        let word = tables.peer_of(address);
+        if word.kind() == PeerKind::External {
+            tables.peers.insert(Address::from(address), word.with_kind(PeerKind::Service));
         }
     }
-
-    fn node_addresses(&self, pod: &Pod) -> Vec<IpAddr> {
-        let Input { world, node, .. } = self.input;
-        let own = node.addresses.iter().filter(|_| pod.node == node.name);
-        let listed = world.nodes.get(&pod.node).map_or(&[][..], |node| &node.addresses);
-        listed.iter().chain(own).copied().collect()
-    }
-
-    fn add(&mut self, key: ServiceKey, name: &ObjectRef, ends: &[ServiceEnd]) {
-        let called = self.called.entry(key).or_default();
-        called.names.insert(name.clone());
-        called.ends.extend(ends);
-    }
-}
-
-fn key(address: IpAddr, protocol: Protocol, port: u16) -> ServiceKey {
-    ServiceKey { address: Address::from(address), port: PortKey::new(protocol.number(), port) }
-}
-
-/// The endpoints of a Service's port in one address family.
-fn ends(port: &ServicePort, slices: &[&EndpointSlice], v4: bool) -> Vec<ServiceEnd> {
-    slices.iter().flat_map(|slice| slice.ends(port)).filter(|end| end.address.is_ipv4() == v4).collect()
-}
-
-fn backends(tables: &Tables, ends: &BTreeSet<ServiceEnd>) -> Backends {
-    let words = || ends.iter().map(|end| (end, word(tables, end.address)));
-    let counts = |end: &ServiceEnd, peer: Peer| end.ready || peer.kind() != PeerKind::UnknownPod;
-    let any_counts = words().any(|(end, peer)| counts(end, peer));
-    let listed: Vec<(&ServiceEnd, Peer)> = words().filter(|(end, peer)| !any_counts || counts(end, *peer)).collect();
-    let kinds: BTreeSet<(u64, u16)> = listed.iter().map(|(end, peer)| (peer.0, end.port)).collect();
-    if kinds.len() > Backends::MOST {
-        return Backends::UNKNOWN;
-    }
-    let mut backends = Backends { count: kinds.len() as u64, ..Backends::UNKNOWN };
-    for ((peer, port), (word, number)) in backends.peers.iter_mut().zip(&mut backends.ports).zip(kinds) {
-        (*peer, *port) = (Peer(word), number);
-    }
-    let addresses: BTreeSet<IpAddr> = listed.iter().map(|(end, _)| end.address).collect();
-    if let (Some(&alone), 1) = (addresses.first(), addresses.len()) {
-        backends.alone = Address::from(alone);
-    }
-    backends
-}
-
-/// A pod is the same behind a Service, on whatever node.
-fn word(tables: &Tables, address: IpAddr) -> Peer {
-    let peer = tables.peer_of(address);
-    if peer.kind() == PeerKind::LocalPod { peer.with_kind(PeerKind::Pod) } else { peer }
 }
 
 /// The addresses that Services may have: configured, or as ServiceCIDR objects say, or what all ClusterIPs lie in.

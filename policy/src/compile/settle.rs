@@ -22,7 +22,12 @@ impl Cost {
         match resource {
             Resource::Ports => self.ports,
             Resource::Rules | Resource::Ids => self.rules,
-            Resource::Ranges | Resource::Work | Resource::Intervals => 0,
+            Resource::Ranges
+            | Resource::Work
+            | Resource::Intervals
+            | Resource::Services
+            | Resource::Closed
+            | Resource::Delegates => 0,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use common::abi::{
-    Address, Backends, Endpoint, Interface, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, TenantId,
+    Address, Backend, Backends, DelegateKey, Endpoint, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey,
+    ServiceKey, TenantId,
 };
 use common::decide::{Addresses, Rules};
 use ipnet::IpNet;
@@ -23,10 +24,10 @@ pub struct Tables {
     pub profiles: BTreeMap<u32, Profile>,
     pub peers: BTreeMap<Address, Peer>,
     pub ranges: BTreeMap<IpNet, Peer>,
-    /// Numbers of `backends`.
-    pub services: BTreeMap<ServiceKey, u32>,
+    pub services: BTreeMap<ServiceKey, Lead>,
     /// By number.
     pub backends: BTreeMap<u32, Backends>,
+    pub delegates: BTreeMap<DelegateKey, Backend>,
     pub rules: BTreeMap<RuleKey, ProgramRef>,
     /// By row.
     pub ports: BTreeMap<u32, PortRow>,
@@ -64,13 +65,17 @@ impl Addresses for Tables {
         self.range_of(IpAddr::from(*address))
     }
 
-    fn service(&self, key: &ServiceKey) -> Option<u32> {
+    fn service(&self, key: &ServiceKey) -> Option<Lead> {
         self.services.get(key).copied()
     }
 
     fn backends(&self, number: u32) -> Option<&Backends> {
         // An array has every record; of one that was never written nobody can tell.
         Some(self.backends.get(&number).unwrap_or(&Backends::UNKNOWN))
+    }
+
+    fn delegate(&self, key: &DelegateKey) -> Option<Backend> {
+        self.delegates.get(key).copied()
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cluster_network_policy;
 mod config;
+mod departed;
 mod invalid_policy;
 mod network_policy;
 mod objects;
@@ -14,6 +15,7 @@ mod world;
 
 pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};
 pub use config::{Config, Isolation, RouterPods, TenantSource, UnknownEndpoints, Untenanted};
+pub use departed::{Departed, DepartedSlices, HELD};
 pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{CapsuleTenant, ContainerPort, HostPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};

@@ -1,7 +1,7 @@
 //! Services and what is behind them: every address that leads to a Service, and every endpoint that it may lead to.
 //!
-//! Which of the endpoints a node picks (by readiness, traffic policy or session affinity) is not part of it: somebody
-//! else picks, at another moment, so a verdict has to hold for each of them.
+//! The endpoint that a node picks (by readiness, traffic policy or session affinity) is not part of it: another program
+//! picks, at another moment, so a verdict has to hold for each of them.
 
 use std::net::IpAddr;
 
@@ -18,9 +18,15 @@ pub struct Service {
     /// At most one of each family; none for a headless Service and an ExternalName.
     pub cluster_ips: Vec<IpAddr>,
     pub external_ips: Vec<IpAddr>,
-    /// `status.loadBalancer.ingress[].ip`, of either `ipMode`.
+    /// `status.loadBalancer.ingress[].ip` of `ipMode: VIP`. kube-proxy does not rewrite one of `ipMode: Proxy`.
     pub load_balancer_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
+    /// A label asks kube-proxy to pass over it: nothing is rewritten.
+    pub is_passed_over: bool,
+    /// A traffic policy is `Local`: a node may pick an endpoint that is not ready though others are.
+    pub is_local: bool,
+    /// A part of it could not be read: what its addresses lead to is not known.
+    pub is_undecided: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +57,10 @@ pub struct EndpointSlice {
     /// Its label `kubernetes.io/service-name`.
     pub service: String,
     pub ports: Vec<EndpointPort>,
-    /// None in a slice of names (`addressType: FQDN`).
+    /// None in a slice that kube-proxy passes over: of names (`addressType: FQDN`), or with a label that asks for it.
     pub endpoints: Vec<SliceEndpoint>,
+    /// A part of it could not be read: where its Service leads is not known.
+    pub is_undecided: bool,
 }
 
 /// A port of all endpoints of a slice. One without a number is in no slice: nobody sends anything there.
@@ -64,10 +72,10 @@ pub struct EndpointPort {
     pub port: u16,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceEndpoint {
-    /// Of one family. The first is where packets go; what the others are for nobody has said.
-    pub addresses: Vec<IpAddr>,
+    /// The first that is written. kube-proxy uses no other.
+    pub address: IpAddr,
     /// False for one that is not ready or terminates, unless the Service publishes such.
     pub ready: bool,
 }
@@ -83,11 +91,14 @@ pub struct ServiceEnd {
 impl EndpointSlice {
     /// Where a port of its Service leads.
     pub fn ends(&self, port: &ServicePort) -> impl Iterator<Item = ServiceEnd> {
-        let numbers = self.ports.iter().filter(move |it| it.name == port.name && it.protocol == port.protocol);
-        let listed = numbers.flat_map(|number| self.endpoints.iter().map(move |endpoint| (number.port, endpoint)));
-        listed.flat_map(|(port, SliceEndpoint { addresses, ready })| {
-            addresses.iter().map(move |&address| ServiceEnd { address, port, ready: *ready })
-        })
+        let listed = self.numbers(port).flat_map(|port| self.endpoints.iter().map(move |endpoint| (port, endpoint)));
+        listed.map(|(port, &SliceEndpoint { address, ready })| ServiceEnd { address, port, ready })
+    }
+
+    /// The numbers at which its endpoints listen for a port of its Service.
+    pub fn numbers(&self, port: &ServicePort) -> impl Iterator<Item = u16> {
+        let own = self.ports.iter().filter(move |it| it.name == port.name && it.protocol == port.protocol);
+        own.map(|it| it.port)
     }
 }
 
@@ -98,9 +109,22 @@ impl Service {
         !self.selector.is_empty() && pod.namespace == self.namespace && self.selector.iter().all(has)
     }
 
-    /// Every address at which its ports are called, nodes' not included.
+    /// Every address at which nodes rewrite what is sent to its ports, nodes' own not included.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.cluster_ips.iter().chain(&self.external_ips).chain(&self.load_balancer_ips).copied()
+        let own = self.cluster_ips.iter().filter(|_| !self.is_passed_over).copied();
+        own.chain(self.outside_addresses())
+    }
+
+    /// Those of them that are no ClusterIPs: whoever may write the Service chooses them.
+    pub fn outside_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.external_ips.iter().chain(&self.load_balancer_ips).copied().filter(|ip| self.is_rewritten(ip.is_ipv4()))
+    }
+
+    /// True where nodes rewrite calls of a family: kube-proxy passes over a Service without a ClusterIP of the family
+    /// (`serviceToServiceMap`), with all other addresses and node ports that it has.
+    #[must_use]
+    pub fn is_rewritten(&self, v4: bool) -> bool {
+        !self.is_passed_over && self.cluster_ips.iter().any(|ip| ip.is_ipv4() == v4)
     }
 }
 

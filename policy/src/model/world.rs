@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::{
-    CapsuleTenant, ClusterNetworkPolicy, Config, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy, Node, Pod,
-    PodKey, Service,
+    CapsuleTenant, ClusterNetworkPolicy, Config, DepartedSlices, EndpointSlice, InvalidPolicy, Namespace,
+    NetworkPolicy, Node, Pod, PodKey, Service,
 };
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
@@ -26,6 +26,8 @@ pub struct World {
     pub services: BTreeMap<(String, String), Service>,
     /// By namespace and name.
     pub endpoint_slices: BTreeMap<(String, String), EndpointSlice>,
+    /// What slices listed until a moment ago.
+    pub departed: DepartedSlices,
     /// The ranges of ServiceCIDR objects, by name. None at all where the API server has no such kind.
     pub service_cidrs: BTreeMap<String, Vec<IpNet>>,
 }

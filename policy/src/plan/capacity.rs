@@ -13,7 +13,7 @@ pub struct Capacities {
     pub peers: usize,
     /// Of each family.
     pub ranges: usize,
-    /// Keys of Services, and groups of backends.
+    /// Keys of Services, groups of backends, and delegates.
     pub services: usize,
     pub rules: usize,
     pub ports: usize,
@@ -34,6 +34,8 @@ impl Capacities {
             ports: self.ports / 3,
             ranges: self.ranges / 3,
             ids: self.ids / 3,
+            services: self.services / 3,
+            closed: if self.services < self.peers { self.services } else { self.peers } / 12,
             work: Budget::WORK,
         }
     }
@@ -48,6 +50,7 @@ impl Capacities {
         }
         fits("services", union(&old.services, &new.services, |_| true), self.services, "maps.services")?;
         fits("groups of backends", end(&new.backends), self.services, "maps.services")?;
+        fits("delegates", union(&old.delegates, &new.delegates, |_| true), self.services, "maps.services")?;
         fits("rules", union(&old.rules, &new.rules, |_| true), self.rules, "maps.rules")?;
         fits("ids", union(&observed.ids.0, &desired.ids.0, |_| true), self.ids, "maps.ids")?;
         fits("port rows", end(&new.ports), self.ports, "maps.ports")?;

@@ -37,6 +37,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     ops.extend(changed(&old.ports, &new.ports, |&row, &value| Op::SetPort { row, value }));
     ops.extend(changed(&old.profiles, &new.profiles, |&index, &profile| Op::SetProfile { index, profile }));
     ops.extend(changed(&old.backends, &new.backends, |&number, &backends| Op::SetBackends { number, backends }));
+    ops.extend(changed(&old.delegates, &new.delegates, |&key, &backend| Op::SetDelegate { key, backend }));
     ops.extend(changed(&old.rules, &new.rules, |&key, &program| Op::SetRule { key, program }));
     ops.extend(held.iter().map(|(&slot, &endpoint)| Op::SetEndpoint { slot, endpoint }));
     ops.extend(addresses);
@@ -49,6 +50,7 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     let mut leftovers: Vec<Op> = removed(&old.endpoints, &new.endpoints, |&slot| Op::RemoveEndpoint { slot }).collect();
     leftovers.extend(stale);
     leftovers.extend(removed(&old.profiles, &new.profiles, |&index| Op::RemoveProfile { index }));
+    leftovers.extend(removed(&old.delegates, &new.delegates, |&key| Op::RemoveDelegate { key }));
     leftovers.extend(removed(&old.backends, &new.backends, |&number| Op::RemoveBackends { number }));
     leftovers.extend(removed(&old.ports, &new.ports, |&row| Op::RemovePort { row }));
     leftovers.extend(removed(&observed.ids.0, &desired.ids.0, |&id| Op::RemoveId { id }));
@@ -90,8 +92,8 @@ struct Carried {
 
 impl Carried {
     fn of(tables: &Tables) -> Self {
-        let behind = || tables.backends.values().flat_map(|backends| &backends.peers);
-        let words = || tables.peers.values().chain(tables.ranges.values()).chain(behind());
+        let kinds = || tables.backends.values().map(|backends| &backends.only).chain(tables.delegates.values());
+        let words = || tables.peers.values().chain(tables.ranges.values()).chain(kinds().map(|kind| &kind.peer));
         let rules = tables.profiles.values().flat_map(|profile| &profile.rules);
         Self {
             sets: rules.map(|rules: &DirectionRules| rules.set).collect(),

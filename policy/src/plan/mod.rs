@@ -7,7 +7,7 @@
 //! 1. **Interfaces that no endpoint has any more.** Their veths are gone. Where a slot changes hands, a grace
 //!    period follows, so that nobody still reads the record that is about to be overwritten.
 //! 2. **Ids.** From here on a restarted agent knows every number that the maps may hold.
-//! 3. **Port rows, profiles, backends, rules.** New, immutable, and not yet reached by anything: rows stand in every
+//! 3. **Port rows, profiles, backends, delegates, rules.** New, immutable, and not yet reached by anything: rows stand in every
 //!    live set before any address, or any backend of a Service, carries their identity or class.
 //! 4. **Endpoints that will be pending, and those whose set nobody knows, become pending** if addresses are about to
 //!    change: a restarted agent cannot make such a set complete for the new words. So do those whose old rules would let

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use common::abi::{
-    Address, Backends, Endpoint, Interface, Peer, PeerKind, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
+    Address, Backend, Backends, DelegateKey, Endpoint, Interface, Lead, Peer, PeerKind, PortRow, Profile, ProgramRef,
+    RuleKey, ServiceKey,
 };
 use ipnet::IpNet;
 
@@ -33,10 +34,14 @@ pub enum Op {
         number: u32,
         backends: Backends,
     },
-    /// Leads to [`Op::SetBackends`] of that number.
+    SetDelegate {
+        key: DelegateKey,
+        backend: Backend,
+    },
+    /// Leads to [`Op::SetBackends`] of its number.
     SetService {
         key: ServiceKey,
-        backends: u32,
+        lead: Lead,
     },
     RemoveService {
         key: ServiceKey,
@@ -92,6 +97,9 @@ pub enum Op {
     RemoveBackends {
         number: u32,
     },
+    RemoveDelegate {
+        key: DelegateKey,
+    },
     RemoveId {
         id: Id,
     },
@@ -100,20 +108,22 @@ pub enum Op {
 impl Op {
     /// What it removes that can be removed only after a grace period, by its kind and its place there.
     #[must_use]
-    pub fn leftover(&self) -> Option<(u8, u64)> {
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+    pub fn leftover(&self) -> Option<(u8, u128)> {
+        let pair = |high: u32, low: u32| u128::from(high) << 32 | u128::from(low);
         Some(match *self {
-            Self::RemoveEndpoint { slot } => (0, u64::from(slot)),
+            Self::RemoveEndpoint { slot } => (0, u128::from(slot)),
             Self::RemoveRule { key } => (1, pair(key.set, key.peer)),
-            Self::RemoveProfile { index } => (2, u64::from(index)),
-            Self::RemovePort { row } => (3, u64::from(row)),
-            Self::RemoveBackends { number } => (4, u64::from(number)),
+            Self::RemoveProfile { index } => (2, u128::from(index)),
+            Self::RemovePort { row } => (3, u128::from(row)),
+            Self::RemoveBackends { number } => (4, u128::from(number)),
             Self::RemoveId { id } => (5, pair(id.kind as u32, id.number)),
+            Self::RemoveDelegate { key } => (6, u128::from(key.backends) << 64 | pair(key.set, key.membership)),
             Self::SetId { .. }
             | Self::SetPort { .. }
             | Self::SetProfile { .. }
             | Self::SetRule { .. }
             | Self::SetBackends { .. }
+            | Self::SetDelegate { .. }
             | Self::SetService { .. }
             | Self::RemoveService { .. }
             | Self::SetPeer { .. }
@@ -138,7 +148,9 @@ impl Op {
             Self::SetProfile { index, profile } => drop(tables.profiles.insert(index, profile)),
             Self::SetRule { key, program } => drop(tables.rules.insert(key, program)),
             Self::SetBackends { number, backends } => drop(tables.backends.insert(number, backends)),
-            Self::SetService { key, backends } => drop(tables.services.insert(key, backends)),
+            Self::SetDelegate { key, backend } => drop(tables.delegates.insert(key, backend)),
+            Self::RemoveDelegate { key } => drop(tables.delegates.remove(&key)),
+            Self::SetService { key, lead } => drop(tables.services.insert(key, lead)),
             Self::RemoveService { key } => drop(tables.services.remove(&key)),
             Self::RemoveBackends { number } => drop(tables.backends.remove(&number)),
             Self::SetPeer { address, peer } => drop(tables.peers.insert(address, peer)),
@@ -180,11 +192,17 @@ impl fmt::Display for Op {
             Self::SetRule { key, program } => {
                 write!(f, "write rule {}: {} port rows from {}", Rule(key), program.rows(), program.first())
             }
-            Self::SetBackends { number, backends } => {
-                write!(f, "write backends {number}: {} kinds", backends.count)?;
-                backends.kinds().try_for_each(|(peer, port)| write!(f, "; port {port}: {}", Word(peer)))
+            Self::SetBackends { number, backends } => match backends.kinds {
+                Backends::ONE => write!(f, "write backends {number}: {}", End(&backends.only)),
+                Backends::SEVERAL => write!(f, "write backends {number}: several kinds"),
+                _ => write!(f, "write backends {number}: not known"),
+            },
+            Self::SetDelegate { key, backend } => write!(f, "set {}: {}", Delegate(key), End(backend)),
+            Self::RemoveDelegate { key } => write!(f, "remove {}", Delegate(key)),
+            Self::SetService { key, lead } => {
+                write!(f, "set {}: backends {}", Service(key), lead.backends())?;
+                f.write_str(if lead.is_chosen() { ", chosen" } else { "" })
             }
-            Self::SetService { key, backends } => write!(f, "set {}: backends {backends}", Service(key)),
             Self::RemoveService { key } => write!(f, "remove {}", Service(key)),
             Self::RemoveBackends { number } => write!(f, "remove backends {number}"),
             Self::SetPeer { address, peer } => write!(f, "set address {}: {}", IpAddr::from(*address), Word(*peer)),
@@ -233,6 +251,24 @@ impl fmt::Display for Service<'_> {
         let ServiceKey { address, port } = self.0;
         let address = IpAddr::from(*address);
         write!(f, "service at {address}, protocol {}, port {}", port.0 >> 16, port.0 & 0xffff)
+    }
+}
+
+struct Delegate<'a>(&'a DelegateKey);
+
+impl fmt::Display for Delegate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DelegateKey { backends, set, membership } = self.0;
+        write!(f, "delegate of backends {backends} for set {set}, tenant {}", membership & 0xff_ffff)
+    }
+}
+
+struct End<'a>(&'a Backend);
+
+impl fmt::Display for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {}: {}", self.0.port(), Word(self.0.peer))?;
+        f.write_str(if self.0.differs() { ", others differ" } else { "" })
     }
 }
 

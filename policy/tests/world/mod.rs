@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use common::abi::{Direction, PortKey};
-use common::decide::{Judgement, Question, judge};
+use common::decide::{Call, Judgement, Question, Remote, Verdict, judge};
 use ipnet::IpNet;
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
 use policy::model::{
-    Block, CapsuleTenant, Config, ContainerPort, Labels, Namespace, NamespaceScope, NetworkPolicy, Node, Operator,
-    OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector, World,
+    Block, CapsuleTenant, Config, ContainerPort, EndpointPort, EndpointSlice, Labels, Namespace, NamespaceScope,
+    NetworkPolicy, Node, Operator, OwnerReference, Peer, Pod, PodKey, Port, Protocol, Requirement, Rule, Selector,
+    Service, ServicePort, SliceEndpoint, TargetPort, World,
 };
 use policy::plan::Capacities;
 
@@ -176,7 +177,7 @@ impl Scene {
     pub fn judge(&self, compiled: &Compiled, pod: &str, direction: Direction, other: &str, port: PortKey) -> Judgement {
         let tables = &compiled.desired.tables;
         let profile = tables.profile_of(self.slot(pod)).unwrap();
-        judge(tables, profile, Question { direction, peer: tables.peer_of(ip(other)), port })
+        judge(tables, profile, Question::new(direction, tables.peer_of(ip(other)), port))
     }
 }
 
@@ -196,3 +197,60 @@ pub const ROOM: Capacities = Capacities {
     interfaces: 1 << 10,
     ids: 1 << 20,
 };
+
+/// A Service with a ClusterIP, whose port 80 leads to port 8080 of its endpoints.
+pub fn service(namespace: &str, name: &str, cluster_ip: &str) -> Service {
+    let port = ServicePort {
+        name: String::new(),
+        protocol: Protocol::Tcp,
+        port: 80,
+        target: TargetPort::Number(8080),
+        node_port: None,
+    };
+    Service {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        cluster_ips: vec![ip(cluster_ip)],
+        ports: vec![port],
+        ..Service::default()
+    }
+}
+
+impl Scene {
+    /// Adds a Service that leads to these.
+    pub fn service(&mut self, service: Service, ends: &[&str]) {
+        let key = (service.namespace.clone(), service.name.clone());
+        let ports = service.ports.iter().map(|port| EndpointPort {
+            name: port.name.clone(),
+            protocol: port.protocol,
+            port: port.on(&Pod::default()).unwrap(),
+        });
+        let slice = EndpointSlice {
+            namespace: key.0.clone(),
+            name: key.1.clone(),
+            service: key.1.clone(),
+            ports: ports.collect(),
+            endpoints: ends.iter().map(|text| SliceEndpoint { address: ip(text), ready: true }).collect(),
+            is_undecided: false,
+        };
+        self.world.endpoint_slices.insert(key.clone(), slice);
+        self.world.services.insert(key, service);
+    }
+
+    pub fn slice(&mut self, namespace: &str, service: &str) -> &mut EndpointSlice {
+        self.world.endpoint_slices.get_mut(&(namespace.to_owned(), service.to_owned())).unwrap()
+    }
+
+    /// The judgement of what a pod opens to an address and port, as the programs at its veth have it.
+    pub fn call(&self, compiled: &Compiled, pod: &str, address: &str, port: PortKey) -> Verdict {
+        let (tables, slot) = (&compiled.desired.tables, self.slot(pod));
+        let (profile, endpoint) = (tables.profile_of(slot).unwrap(), &tables.endpoints[&slot]);
+        let end = Remote::of(tables, &ip(address).into(), port);
+        let judge = |question: &Question| judge(tables, profile, *question);
+        let Some(number) = end.service.number() else {
+            return judge(&Question::new(Direction::Egress, end.peer, port)).verdict;
+        };
+        let call = Call { end, port, opened: true };
+        call.judge(tables, number, Some(profile), |address| endpoint.owns(address), judge).judgement.verdict
+    }
+}

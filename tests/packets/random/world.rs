@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::abi::{
-    Address, AdminVerdict, Backends, DirectionRules, Endpoint, Interface, LowerVerdict, Mac, Peer, PeerKind, PortKey,
-    PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
+    Address, AdminVerdict, Backend, Backends, DelegateKey, DirectionRules, Endpoint, Interface, Lead, LowerVerdict,
+    Mac, Peer, PeerKind, PortKey, PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
 };
 use common::parse::protocol;
 use policy::compile::Tables;
@@ -126,13 +126,18 @@ fn services(random: &mut Random, world: &mut World) {
     let own = world.tables.endpoints.values().map(|endpoint| Address::v4(endpoint.v4)).collect::<Vec<_>>();
     let peers: Vec<Peer> = world.tables.peers.values().copied().collect();
     for number in 1..=GROUPS {
-        let mut backends = Backends { count: u64::from(random.below(Backends::MOST as u32 + 1)), ..Backends::UNKNOWN };
+        let kind = |random: &mut Random| Backend::new(*random.pick(&peers), *random.pick(&world.ports));
+        let mut backends = Backends { kinds: u64::from(random.below(4)), only: kind(random), ..Backends::UNKNOWN };
         if random.chance(20) {
             backends.alone = *random.pick(&own);
         }
-        backends.peers = std::array::from_fn(|_| *random.pick(&peers));
-        backends.ports = std::array::from_fn(|_| *random.pick(&world.ports));
         world.tables.backends.insert(number, backends);
+        for profile in world.tables.profiles.values() {
+            let delegate = if random.chance(30) { kind(random).differ() } else { kind(random) };
+            if random.chance(80) {
+                world.tables.delegates.insert(DelegateKey::new(number, profile), delegate);
+            }
+        }
     }
     let v4 = world.v4.iter().map(|address| Address::v4(address.octets()));
     let addresses: Vec<Address> = v4.chain(world.v6.iter().map(|address| Address::v6(address.octets()))).collect();
@@ -144,7 +149,8 @@ fn services(random: &mut Random, world: &mut World) {
             if random.chance(20) {
                 let key = ServiceKey { address, port: PortKey::new(*protocol, *port) };
                 // 0 was never written.
-                world.tables.services.insert(key, random.below(GROUPS + 1));
+                let lead = Lead::new(random.below(GROUPS + 1));
+                world.tables.services.insert(key, if random.chance(30) { lead.chosen() } else { lead });
             }
         }
     }

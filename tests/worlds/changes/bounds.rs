@@ -88,6 +88,6 @@ fn judged(tables: &Tables, slot: u32, endpoint: &Endpoint, word: Peer, direction
         return false;
     }
     let Some(profile) = tables.profile_of(slot) else { return false };
-    let judgement = judge(tables, profile, Question { direction, peer, port });
+    let judgement = judge(tables, profile, Question::new(direction, peer, port));
     matches!(judgement.verdict, Verdict::Allow(_)) && judgement.refused.is_none()
 }

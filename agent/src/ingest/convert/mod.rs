@@ -22,7 +22,7 @@ pub(super) use cluster::{implied_namespace, namespace, node, tenant};
 pub(super) use cluster_network_policy::cluster_network_policy;
 pub(super) use network_policy::network_policy;
 pub(super) use pod::{pod, workload};
-pub(super) use service::{DraftService, endpoint_slice, service, service_cidr};
+pub(super) use service::{DraftService, endpoint_slice, live_endpoint_slice, live_service, service, service_cidr};
 
 /// Bytes of keys and values (apimachinery `pkg/api/validation/objectmeta.go`).
 const MOST_ANNOTATIONS: usize = 256 * 1024;

@@ -131,7 +131,7 @@ fn host_port(report: &mut Report<'_>, field: &str, written: &core::ContainerPort
     let number = written.host_port.filter(|number| *number != 0)?;
     let port = report.accept(format_args!("{field}.hostPort"), check::port_number(number))?;
     let address = written.host_ip.as_deref().filter(|ip| !ip.is_empty());
-    let address = address.and_then(|ip| report.accept(format_args!("{field}.hostIP"), check::address(ip)));
+    let address = address.and_then(|ip| report.accept(format_args!("{field}.hostIP"), check::lenient_address(ip)));
     Some(HostPort { port, address: address.filter(|address| !address.is_unspecified()) })
 }
 

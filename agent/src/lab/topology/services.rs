@@ -82,7 +82,7 @@ fn nft(rules: &str) -> Result<()> {
 
 fn doors(world: &World) -> Doors {
     let mut doors = Doors::new();
-    for service in world.services.values() {
+    for service in world.services.values().filter(|service| !service.is_passed_over) {
         for port in &service.ports {
             service_doors(&mut doors, world, service, port);
         }
@@ -99,8 +99,7 @@ fn service_doors(doors: &mut Doors, world: &World, service: &Service, port: &Ser
     let ready = own.flat_map(|slice| slice.ends(port)).filter(|end| end.ready);
     let ends: Vec<(IpAddr, u16)> = ready.map(|end| (end.address, end.port)).collect();
     let inside = service.cluster_ips.iter().map(|ip| (Some(*ip), ip.is_ipv4(), port.port, false));
-    let outside = service.external_ips.iter().chain(&service.load_balancer_ips);
-    let outside = outside.map(|ip| (Some(*ip), ip.is_ipv4(), port.port, true));
+    let outside = service.outside_addresses().map(|ip| (Some(ip), ip.is_ipv4(), port.port, true));
     let of_node = port.node_port.into_iter();
     let of_node =
         of_node.flat_map(|number| service.cluster_ips.iter().map(move |ip| (None, ip.is_ipv4(), number, true)));

@@ -12,11 +12,12 @@ use demand::Demand;
 use origin::Origin;
 
 use super::judge::{Judgement, Question, Verdict};
-use super::tables::{judge_backends, peer_of};
+use super::tables::peer_of;
 use super::timeouts::{is_alive, next, worth_writing};
 use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants};
 use crate::abi::{
-    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
+    Address, AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
+    TenantId,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
@@ -130,14 +131,14 @@ fn ask<T: Tables>(
     let mut direction = context.direction;
     for _ in 0..2 {
         if demand.must & opener(direction) != 0 {
-            let service = match (direction, context.direction) {
+            let end = match (direction, context.direction) {
                 // What the pod called, of which this packet is an answer.
-                (Direction::Egress, Direction::Ingress) => called_at(context, key).service,
-                _ => remote.service,
+                (Direction::Egress, Direction::Ingress) => called_at(context, key),
+                _ => remote,
             };
-            judgement = match (direction, service.number()) {
+            judgement = match (direction, end.service.number()) {
                 (Direction::Egress, Some(service)) => {
-                    let Called { judgement, peer } = call(context, service, key, demand);
+                    let Called { judgement, peer } = call(context, end, service, key, demand);
                     if matches!(context.direction, Direction::Egress) {
                         *called = peer.tenant();
                     }
@@ -176,7 +177,7 @@ fn judge_peer<T: Tables>(
     if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
         return Judgement::dropped(DropReason::NotReady);
     }
-    let question = Question { direction, peer, port: port_of(direction, key) };
+    let question = Question::new(direction, peer, port_of(direction, key));
     let judgement = context.tables.judge(context.endpoint.profile, &question);
     // Only of what the pod opens: the receiver may have let this one in, as an answer.
     if demand.is_opened_by_pod() { judgement.with_refusal() } else { judgement }
@@ -184,17 +185,15 @@ fn judge_peer<T: Tables>(
 
 /// Judges a Service.
 #[inline(always)]
-fn call<T: Tables>(context: &Context<'_, T>, service: u32, key: &FlowKey, demand: &Demand) -> Called {
-    let endpoint = context.endpoint;
-    let judgement = if endpoint.is(Endpoint::PENDING) {
-        Judgement::dropped(DropReason::NotReady)
-    } else if context.tables.backends(service).is_some_and(|backends| endpoint.owns(&backends.alone)) {
-        Judgement::of_itself()
-    } else {
-        let call = Call { service, protocol: key.protocol(), opened: demand.is_opened_by_pod() };
-        return judge_backends(context.tables, endpoint.profile, &call);
-    };
-    Called { judgement, peer: Peer::SERVICE }
+fn call<T: Tables>(context: &Context<'_, T>, end: Remote, service: u32, key: &FlowKey, demand: &Demand) -> Called {
+    let Context { endpoint, tables, .. } = context;
+    if endpoint.is(Endpoint::PENDING) {
+        return Called { judgement: Judgement::dropped(DropReason::NotReady), peer: Peer::SERVICE };
+    }
+    let call = Call { end, port: port_of(Direction::Egress, key), opened: demand.is_opened_by_pod() };
+    let owns = |address: &Address| endpoint.owns(address);
+    let judge = |question: &Question| tables.judge(endpoint.profile, question);
+    call.judge(*tables, service, tables.profile(endpoint.profile), owns, judge)
 }
 
 /// The flag of a flow that was opened in this direction.

@@ -2,24 +2,26 @@
 
 use std::cmp::Reverse;
 
-use common::abi::{Address, Peer, PeerKind, ServiceKey};
+use common::abi::{Address, Lead, Peer, PeerKind, ServiceKey};
 use ipnet::IpNet;
 
 use super::{changed, removed};
 use crate::compile::Tables;
 use crate::plan::Op;
 
-/// A pod hides all Services at its address, a Service hides nodes and ranges, a longer range the shorter ones. So what
+/// A pod hides all Services at its address, a Service hides nodes and ranges, a longer range the shorter ones. An address
+/// of a pod range that nobody has must be allowed by itself and by what a node has at the port: it is open at no moment
+/// to whom neither world opens it. So what
 /// a pod hides is settled while it is hidden; what hides comes before what it hides, and goes after it.
 pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
     let was_hidden = |key: &ServiceKey| hides(old.peers.get(&key.address));
     let is_hidden = |key: &ServiceKey| hides(new.peers.get(&key.address));
-    let set = |&key: &ServiceKey, &backends: &u32| Op::SetService { key, backends };
+    let set = |&key: &ServiceKey, &lead: &Lead| Op::SetService { key, lead };
     let remove = |&key: &ServiceKey| Op::RemoveService { key };
     let is_of_nodes = |key: &ServiceKey| key.address.is_unspecified();
 
     let (of_nodes, at_addresses): (Vec<_>, Vec<_>) =
-        changed(&old.services, &new.services, |key, backends| (*key, *backends)).partition(|(key, _)| is_of_nodes(key));
+        changed(&old.services, &new.services, |key, lead| (*key, *lead)).partition(|(key, _)| is_of_nodes(key));
     // A Service at one address hides those of all nodes.
     let set_services = || at_addresses.iter().chain(&of_nodes).copied();
     let gone = || removed(&old.services, &new.services, |key| *key);
@@ -29,8 +31,10 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
 
     let mut ops: Vec<Op> = set_services().filter(|(key, _)| !is_hidden(key)).map(|(key, it)| set(&key, &it)).collect();
     ops.extend(gone().filter(was_hidden).map(|key| remove(&key)));
-    // Ports of nodes: closed once those that were nodes are what they will be, and before others become nodes.
-    ops.extend(nodes.into_iter().map(set_peer));
+    // Ports of nodes: closed once those that were nodes are what they will be, and those that were unknown are pods, and
+    // before others become nodes.
+    let (pods, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, peer)| hides(Some(peer)));
+    ops.extend(nodes.into_iter().chain(pods).map(set_peer));
     ops.extend(gone().filter(is_of_nodes).map(|key| remove(&key)));
     ops.extend(others.into_iter().map(set_peer));
     ops.extend(set_services().filter(|(key, _)| is_hidden(key)).map(|(key, it)| set(&key, &it)));
@@ -41,7 +45,7 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
 }
 
 fn hides(peer: Option<&Peer>) -> bool {
-    peer.is_some_and(|peer| matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod | PeerKind::UnknownPod))
+    peer.is_some_and(|peer| matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod))
 }
 
 fn is_node(tables: &Tables, address: &Address) -> bool {

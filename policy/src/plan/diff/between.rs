@@ -92,7 +92,7 @@ impl Asked<'_> {
                 // An address alone makes nobody the own node.
                 let is_node = word.kind() == PeerKind::OwnNode && direction == Direction::Ingress;
                 let peer = if is_node { word.with_kind(PeerKind::External) } else { word };
-                let judgement = judge(tables, profile, Question { direction, peer, port: PortKey(port) });
+                let judgement = judge(tables, profile, Question::new(direction, peer, PortKey(port)));
                 matches!(judgement.verdict, Verdict::Allow(_)) && judgement.refused.is_none()
             });
             between && !was && !will

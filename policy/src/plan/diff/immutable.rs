@@ -17,10 +17,16 @@ pub(super) fn check(observed: &Observed, desired: &Desired) -> Result<(), PlanEr
             return corrupt(Kind::Profile, *index);
         }
     }
-    for number in old.services.values() {
+    let led_to: HashSet<u32> = old.services.values().map(|lead| lead.backends()).collect();
+    for number in &led_to {
         let (was, is) = (old.backends.get(number), new.backends.get(number));
         if was.zip(is).is_some_and(|(was, is)| was != is) {
             return corrupt(Kind::Backends, *number);
+        }
+    }
+    for (key, _) in overwritten(&old.delegates, &new.delegates) {
+        if led_to.contains(&key.backends) {
+            return corrupt(Kind::Backends, key.backends);
         }
     }
     let sets: HashSet<u32> = read.iter().flat_map(|(_, profile)| profile.rules.iter().map(|rules| rules.set)).collect();

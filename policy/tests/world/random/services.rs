@@ -71,8 +71,9 @@ fn service() -> impl Strategy<Value = (Service, EndpointSlice)> {
                 external_ips: external_ips.into_iter().map(ip).collect(),
                 load_balancer_ips: Vec::new(),
                 ports: vec![written],
+                ..Service::default()
             };
-            let endpoint = |(address, ready): (&str, bool)| SliceEndpoint { addresses: vec![ip(address)], ready };
+            let endpoint = |(address, ready): (&str, bool)| SliceEndpoint { address: ip(address), ready };
             let slice = EndpointSlice {
                 namespace: namespace.to_owned(),
                 ports: vec![EndpointPort { name: String::new(), protocol, port: target }],

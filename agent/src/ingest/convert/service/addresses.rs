@@ -41,7 +41,7 @@ pub fn cluster_ips(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) ->
     }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (field, text) in written {
-        let Some(address) = report.accept(&field, check::address(text)) else { continue };
+        let Some(address) = report.accept(&field, check::lenient_address(text)) else { continue };
         if addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
             report.error(&field, format!("{text} is a second address of its family, keep one"));
             continue;
@@ -85,16 +85,18 @@ pub fn wanted(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec, given: 
 pub fn external_ips(report: &mut Report<'_>, spec: &ServiceSpec) -> Vec<IpAddr> {
     let written = spec.external_ips.iter().flatten().enumerate();
     let checked = written.filter_map(|(index, text)| {
-        report.accept(format_args!("spec.externalIPs[{index}]"), check::address(text).and_then(is_ordinary))
+        report.accept(format_args!("spec.externalIPs[{index}]"), check::lenient_address(text).and_then(is_ordinary))
     });
     checked.collect()
 }
 
+/// Those that nodes rewrite: with `ipMode: Proxy` the load balancer itself is to see the call.
 pub fn load_balancer_ips(report: &mut Report<'_>, status: &ServiceStatus) -> Vec<IpAddr> {
     let ingress = status.load_balancer.iter().filter_map(|it| it.ingress.as_ref()).flatten().enumerate();
-    let written = ingress.filter_map(|(index, it)| Some((index, it.ip.as_deref().filter(|ip| !ip.is_empty())?)));
+    let virtual_ips = ingress.filter(|(_, it)| it.ip_mode.as_deref() != Some("Proxy"));
+    let written = virtual_ips.filter_map(|(index, it)| Some((index, it.ip.as_deref().filter(|ip| !ip.is_empty())?)));
     let checked = written.filter_map(|(index, text)| {
-        report.accept(format_args!("status.loadBalancer.ingress[{index}].ip"), check::address(text))
+        report.accept(format_args!("status.loadBalancer.ingress[{index}].ip"), check::lenient_address(text))
     });
     checked.collect()
 }

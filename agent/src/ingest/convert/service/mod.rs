@@ -5,15 +5,27 @@ mod options;
 mod ports;
 mod ranges;
 mod slice;
+mod stand_in;
 
 use k8s_openapi::api::core::v1 as core;
-use policy::model::{Labels, Service};
+use policy::model::{EndpointSlice, Labels, Service};
 
 use super::{Report, Unknown, compact};
 use crate::ingest::check;
 
 pub use ranges::service_cidr;
 pub use slice::endpoint_slice;
+
+/// Names the Service that a slice belongs to.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// Labels of Services and slices that kube-proxy does not ask the API server for, whatever their value
+/// (`cmd/kube-proxy/app/server.go`, `noProxyName` and `noHeadlessEndpoints`).
+const PASSED_OVER: [&str; 2] = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
+fn is_passed_over(has: impl Fn(&str) -> bool) -> bool {
+    PASSED_OVER.into_iter().any(has)
+}
 
 /// A Service as a file has it, and what a cluster would give it.
 #[derive(Debug)]
@@ -54,9 +66,19 @@ struct Shape {
     headless: bool,
 }
 
+/// A Service of a cluster, whole or as one whose addresses lead to nobody knows whom.
+pub fn live_service(report: &mut Report<'_>) -> Service {
+    report.whole(service).map_or_else(|| stand_in::service(report), |draft| draft.service)
+}
+
+/// An EndpointSlice of a cluster, whole or as one that leads to nobody knows whom.
+pub fn live_endpoint_slice(report: &mut Report<'_>) -> EndpointSlice {
+    report.whole(endpoint_slice).unwrap_or_else(|| stand_in::endpoint_slice(report))
+}
+
 pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
     let written: core::Service = report.parse(Unknown::Warn)?;
-    report.labels("metadata", &written.metadata);
+    let labels = report.labels("metadata", &written.metadata);
     report.annotations("metadata", &written.metadata);
     let spec = written.spec.unwrap_or_default();
     let kind = kind(report, spec.type_.as_deref().unwrap_or_default())?;
@@ -85,6 +107,9 @@ pub fn service(report: &mut Report<'_>) -> Option<DraftService> {
         external_ips: addresses::external_ips(report, &spec),
         load_balancer_ips: addresses::load_balancer_ips(report, &written.status.unwrap_or_default()),
         ports: ports::ports(report, shape, &spec),
+        is_passed_over: is_passed_over(|label| labels.contains_key(label)),
+        is_local: options::is_local(&spec),
+        is_undecided: false,
     };
     let wants_node_ports =
         kind == Type::NodePort || kind == Type::LoadBalancer && spec.allocate_load_balancer_node_ports.unwrap_or(true);

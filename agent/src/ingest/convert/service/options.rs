@@ -1,5 +1,5 @@
-//! What a Service says about how its endpoints are picked. It is held to what the API allows, and no verdict depends
-//! on it: each endpoint may be the one.
+//! How a Service's endpoints are picked. It is held to what the API allows. Each endpoint may be the one, so that no
+//! verdict depends on it, but that a traffic policy `Local` picks endpoints on their way out where others are ready.
 
 use k8s_openapi::api::core::v1::ServiceSpec;
 
@@ -7,11 +7,18 @@ use super::super::Report;
 use super::{Shape, Type, one_of};
 use crate::ingest::check;
 
+const LOCAL: &str = "Local";
+
 pub fn check(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) {
     external_name(report, shape, spec);
     traffic_policies(report, shape, spec);
     affinity(report, spec);
     load_balancer(report, shape, spec);
+}
+
+/// True where some calls stay on the node that they come to.
+pub fn is_local(spec: &ServiceSpec) -> bool {
+    [&spec.external_traffic_policy, &spec.internal_traffic_policy].into_iter().flatten().any(|policy| policy == LOCAL)
 }
 
 fn external_name(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) {
@@ -28,7 +35,7 @@ fn external_name(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) {
 }
 
 fn traffic_policies(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) {
-    const VALUES: [&str; 2] = ["Cluster", "Local"];
+    const VALUES: [&str; 2] = ["Cluster", LOCAL];
     let external = spec.external_traffic_policy.as_deref().unwrap_or_default();
     let internal = spec.internal_traffic_policy.as_deref().unwrap_or_default();
     for (field, written) in [("spec.externalTrafficPolicy", external), ("spec.internalTrafficPolicy", internal)] {
@@ -47,7 +54,7 @@ fn traffic_policies(report: &mut Report<'_>, shape: Shape, spec: &ServiceSpec) {
     if let Some(number) = checked {
         const FIELD: &str = "spec.healthCheckNodePort";
         report.accept(FIELD, check::port_number(number));
-        if shape.kind != Type::LoadBalancer || external != "Local" {
+        if shape.kind != Type::LoadBalancer || external != LOCAL {
             report.error(FIELD, "may only be used with type LoadBalancer and externalTrafficPolicy Local");
         }
     }

@@ -8,15 +8,14 @@ use policy::model::{EndpointPort, EndpointSlice, SliceEndpoint};
 
 use super::super::{Report, Unknown};
 use super::addresses::is_ordinary;
-use super::one_of;
 use super::ports::protocol_of;
+use super::{SERVICE_LABEL, is_passed_over, one_of};
 use crate::ingest::check;
 
-/// Whose endpoints a slice lists.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+/// The API server's limits (`pkg/apis/discovery/validation`).
 const MOST_ENDPOINTS: usize = 1000;
 const MOST_ADDRESSES: usize = 100;
-const MOST_PORTS: usize = 100;
+const MOST_PORTS: usize = 20_000;
 
 pub fn endpoint_slice(report: &mut Report<'_>) -> Option<EndpointSlice> {
     let written: discovery::EndpointSlice = report.parse(Unknown::Warn)?;
@@ -29,6 +28,9 @@ pub fn endpoint_slice(report: &mut Report<'_>) -> Option<EndpointSlice> {
     for (index, endpoint) in endpoints.iter().enumerate() {
         listed.extend(self::endpoint(report, &format!("endpoints[{index}]"), family, endpoint));
     }
+    if is_passed_over(|label| labels.contains_key(label)) {
+        listed.clear();
+    }
     let (namespace, name) = (report.manifest.id.namespace.clone(), report.manifest.id.name.clone());
     Some(EndpointSlice {
         namespace,
@@ -36,6 +38,7 @@ pub fn endpoint_slice(report: &mut Report<'_>) -> Option<EndpointSlice> {
         service: labels.get(SERVICE_LABEL).map(ToString::to_string).unwrap_or_default(),
         ports: ports(report, &written.ports.unwrap_or_default()),
         endpoints: listed,
+        is_undecided: false,
     })
 }
 
@@ -77,17 +80,18 @@ fn endpoint(
     if family == Family::Names {
         return None;
     }
-    let mut addresses = Vec::new();
+    let mut first = None;
     for (index, text) in written.addresses.iter().enumerate() {
         let of_family = |address: IpAddr| {
             let fits = address.is_ipv4() == (family == Family::V4);
             fits.then_some(address).ok_or_else(|| format!("{address} is not of the slice's addressType"))
         };
-        let checked = check::address(text).and_then(of_family).and_then(is_ordinary);
-        addresses.extend(report.accept(format_args!("{field}[{index}]"), checked));
+        let checked = check::lenient_address(text).and_then(of_family).and_then(is_ordinary);
+        let address = report.accept(format_args!("{field}[{index}]"), checked);
+        first = first.or(address.filter(|_| index == 0));
     }
     let ready = written.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
-    Some(SliceEndpoint { addresses, ready })
+    Some(SliceEndpoint { address: first?, ready })
 }
 
 /// One without a number is for consumers who know their port otherwise: nothing is sent there by way of a Service.
@@ -105,7 +109,8 @@ fn ports(report: &mut Report<'_>, written: &[discovery::EndpointPort]) -> Vec<En
             report.error(format_args!("{field}.name"), format!("`{name}` is there twice, rename one of them"));
         }
         let protocol = protocol_of(report, &field, written.protocol.as_deref());
-        let Some(number) = written.port else { continue };
+        // kube-proxy passes over 0, too (`endpointInfoByServicePort`).
+        let Some(number) = written.port.filter(|number| *number != 0) else { continue };
         let port = report.accept(format_args!("{field}.port"), check::port_number(number));
         ports.extend(protocol.zip(port).map(|(protocol, port)| EndpointPort { name, protocol, port }));
     }

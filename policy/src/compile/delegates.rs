@@ -1,0 +1,60 @@
+//! Backends of several kinds to one: for each caller the kind whose verdict holds for all of them, judged as the kernel
+//! programs judge, so that their number costs a packet nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::abi::{Backend, DelegateKey, Direction, Profile};
+use common::decide::{delegate, judge};
+
+use super::shares::Payer;
+use super::{Compiled, Tables};
+
+/// Backends of several kinds.
+pub(super) struct Group {
+    pub(super) payer: Payer,
+    pub(super) protocol: u8,
+    pub(super) kinds: BTreeSet<Backend>,
+    /// As in [`Called`](super::rewrites::Called).
+    pub(super) doors: Vec<u32>,
+}
+
+/// Everybody that a node's Services are judged for.
+pub(super) struct Callers {
+    /// By what a verdict depends on, without the backends.
+    profiles: BTreeMap<DelegateKey, Profile>,
+    /// Some are only those of the compile that is in force.
+    pub(super) some_leave: bool,
+}
+
+impl Callers {
+    /// Those of the tables, and those of the compile that is in force: their endpoints meet new backends before they
+    /// get their new profiles. Whoever nothing restricts needs no delegate.
+    pub(super) fn of(tables: &Tables, previous: Option<&Compiled>) -> Self {
+        let is_restricted = |it: &&Profile| it.direction(Direction::Egress).set != 0 || it.tenant.0 != 0;
+        let of = |tables: &Tables, profiles: &mut BTreeMap<_, _>| {
+            let restricted = tables.profiles.values().filter(|it| it.written != 0).filter(is_restricted);
+            profiles.extend(restricted.map(|profile| (DelegateKey::new(0, profile), *profile)));
+        };
+        let mut profiles = BTreeMap::new();
+        of(tables, &mut profiles);
+        let own = profiles.len();
+        if let Some(previous) = previous {
+            of(&previous.desired.tables, &mut profiles);
+        }
+        Self { some_leave: profiles.len() > own, profiles }
+    }
+
+    /// How many delegates backends of several kinds have.
+    pub(super) fn count(&self) -> usize {
+        self.profiles.len()
+    }
+
+    /// Finds the delegate of backends for each caller.
+    pub(super) fn add(&self, tables: &mut Tables, backends: u32, group: &Group) {
+        for (key, profile) in &self.profiles {
+            let kinds = group.kinds.iter().copied();
+            let found = delegate(kinds, group.protocol, |question| judge(&*tables, profile, *question));
+            tables.delegates.extend(found.map(|kind| (DelegateKey { backends, ..*key }, kind)));
+        }
+    }
+}
