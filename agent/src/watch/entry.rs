@@ -1,6 +1,6 @@
 //! What is known of one object: the value that it is to policy, or what stands in for it.
 
-use policy::model::{InvalidPolicy, Labels, Operator, Selector};
+use policy::model::{EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service};
 use serde_json::Value;
 
 use super::fields::ISOLATION;
@@ -109,6 +109,15 @@ impl Entry {
             Some(Live::InvalidPolicy(policy)) => {
                 Some(Live::InvalidPolicy(over(key, policy.subject, policy.isolates_ingress, policy.isolates_egress)))
             }
+            // kube-proxy has read them whole.
+            Some(Live::Service(service)) => {
+                Some(Live::Service(Service { selector: Labels::default(), is_undecided: true, ..service }))
+            }
+            Some(Live::EndpointSlice(slice)) => {
+                let EndpointSlice { namespace, name, service, .. } = slice;
+                let nothing = EndpointSlice { is_undecided: true, ..EndpointSlice::default() };
+                Some(Live::EndpointSlice(EndpointSlice { namespace, name, service, ..nothing }))
+            }
             _ => None,
         };
     }
@@ -139,10 +148,10 @@ impl Entry {
             uid: self.uid.to_string(),
             field: String::new(),
             problem: over.to_string(),
-            effect: if kind == Kind::NetworkPolicy {
-                "until then they isolate what they select and allow nothing (capacity)"
-            } else {
-                "until then it is as if they were not there"
+            effect: match kind {
+                Kind::NetworkPolicy => "until then they isolate what they select and allow nothing (capacity)",
+                Kind::Service | Kind::EndpointSlice => "until then calls of these Services drop (service_undecided)",
+                _ => "until then it is as if they were not there",
             },
             others: over.objects - 1,
         }
@@ -198,6 +207,8 @@ const fn effect(kind: Kind) -> &'static str {
         Kind::NetworkPolicy => "until then it isolates what it selects and allows nothing",
         Kind::ClusterNetworkPolicy => "until then its rules that are not understood accept nothing and deny everything",
         Kind::Node => "until then what is not understood of it is left out",
+        Kind::Service => "until then calls of its addresses and node ports drop (service_undecided)",
+        Kind::EndpointSlice => "until then calls of its Service drop (service_undecided)",
         _ => "until then it is as if it were not there",
     }
 }
