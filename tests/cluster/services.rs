@@ -3,9 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use tests::cluster::{AGNHOST, Agent, Cluster, PodNetwork, Proxy, TEAMS, eventually, manifests};
 
@@ -173,21 +171,11 @@ endpoints: [{{addresses: [{addresses}]}}]
     )
 }
 
-/// Which pod answers, if one does.
-fn ask(sender: &PodNetwork, to: SocketAddr) -> Option<String> {
-    let mut connection = sender.connect(to).ok()?;
-    connection.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    connection.write_all(b"GET /hostname HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).ok()?;
-    Some(answer.rsplit("\r\n").next()?.to_owned())
-}
-
 /// How often each pod answered; `-` counts where none did.
 fn observe(sender: &PodNetwork, to: SocketAddr, tries: usize) -> BTreeMap<String, usize> {
     let mut answers = BTreeMap::new();
     for _ in 0..tries {
-        *answers.entry(ask(sender, to).unwrap_or_else(|| "-".to_owned())).or_default() += 1;
+        *answers.entry(sender.ask(to).unwrap_or_else(|| "-".to_owned())).or_default() += 1;
     }
     answers
 }
@@ -215,7 +203,7 @@ impl Bench {
             for case in &CASES {
                 let Some(to) = way.address(case.behind, &self.pods) else { continue };
                 let sender = &self.pods[case.sender];
-                eventually(&format!("{name} of {} without an agent", case.behind.name()), 60, || ask(sender, to));
+                eventually(&format!("{name} of {} without an agent", case.behind.name()), 60, || sender.ask(to));
             }
         }
     }

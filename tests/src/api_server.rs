@@ -21,6 +21,8 @@ pub const RULES: &str = include_str!("../../deploy/helm/bulkhead/files/rules.yam
 /// The API server's address, which may not be a loopback one.
 const ADDRESS: &str = "10.89.0.1";
 const PORT: u16 = 6443;
+/// Longer than an API server takes to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Who may do anything, and who may do what a test grants.
 const ADMIN: (&str, &str) = ("admin", "system:masters");
 const AGENT: (&str, &str) = ("system:serviceaccount:bulkhead-system:bulkhead", "system:serviceaccounts");
@@ -71,7 +73,7 @@ impl ApiServer {
     /// Starts the API server where it is not running, and waits until it is ready.
     ///
     /// # Panics
-    /// Where it does not get ready within a minute.
+    /// Where it does not get ready in time.
     pub fn serve(&mut self) {
         if self.server.is_none() {
             self.server = Some(self.second(PORT));
@@ -86,7 +88,7 @@ impl ApiServer {
     /// One more API server on the same etcd, at another port.
     ///
     /// # Panics
-    /// Where it does not get ready within a minute.
+    /// Where it does not get ready in time.
     #[must_use]
     pub fn second(&self, port: u16) -> Daemon {
         let path = self.folder.path();
@@ -137,6 +139,12 @@ impl ApiServer {
         self.folder.path().join("agent.conf")
     }
 
+    /// A folder that ends with this value.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A kubeconfig of an administrator.
     #[must_use]
     pub fn admin_config(&self) -> PathBuf {
@@ -151,6 +159,13 @@ impl ApiServer {
         self.kubectl_with(arguments.split_whitespace(), "")
     }
 
+    /// The refusal of a new object by the API server; `None` where it takes it.
+    #[must_use]
+    pub fn refusal(&self, object: &str) -> Option<String> {
+        let output = self.kubectl_output(["create", "-f", "-"], object);
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+
     /// Whether `kubectl ARGUMENTS` succeeds, as an administrator.
     #[must_use]
     pub fn try_kubectl(&self, arguments: &str) -> bool {
@@ -163,6 +178,14 @@ impl ApiServer {
     /// Where the API server refuses one.
     pub fn apply(&self, objects: &str) {
         self.kubectl_with(["apply", "--server-side", "--force-conflicts", "-f", "-"], objects);
+    }
+
+    /// Writes the `status` of objects that are there.
+    ///
+    /// # Panics
+    /// Where the API server refuses one.
+    pub fn apply_status(&self, objects: &str) {
+        self.kubectl_with(["apply", "--server-side", "--force-conflicts", "--subresource=status", "-f", "-"], objects);
     }
 
     /// Lets the agent's service account do what `rules` say: the `rules` of a `ClusterRole`, as YAML.
@@ -200,15 +223,11 @@ impl ApiServer {
     }
 
     fn kubectl_output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: &str) -> Output {
-        let mut kubectl = Command::new(binary("kubectl"));
-        kubectl.args(arguments).arg("--cache-dir").arg(self.folder.path().join("cache"));
-        kubectl.arg("--kubeconfig").arg(self.admin_config());
-        kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.run(|| {
-            let mut process = kubectl.spawn().expect("kubectl");
-            process.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("kubectl reads");
-            process.wait_with_output().expect("its end")
-        })
+        let prepare = |kubectl: &mut Command| {
+            kubectl.args(arguments).arg("--cache-dir").arg(self.folder.path().join("cache"));
+            kubectl.arg("--kubeconfig").arg(self.admin_config());
+        };
+        self.output(&binary("kubectl"), prepare, input)
     }
 
     /// As [`etcd::store`].
@@ -230,6 +249,30 @@ impl ApiServer {
         let answer: Value = serde_json::from_str(&post("range", r#"{"key":"AA=="}"#)).expect("JSON");
         let revision = answer["header"]["revision"].as_str().expect("a revision").to_owned();
         post("compaction", &format!(r#"{{"revision":"{revision}","physical":true}}"#));
+    }
+
+    /// Starts a program of Kubernetes where the API server is, with a file that its output goes to.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn daemon(&self, program: &str, name: &str, arguments: impl FnOnce(&mut Command)) -> Daemon {
+        Daemon::start(&self.netns, self.folder.path(), program, name, arguments)
+    }
+
+    /// What a program that runs where the API server is prints, given `input`.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn output(&self, program: &Path, prepare: impl FnOnce(&mut Command), input: &str) -> Output {
+        let mut command = Command::new(program);
+        prepare(&mut command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.run(|| {
+            let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+            process.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+            process.wait_with_output().expect("its end")
+        })
     }
 
     fn inside(&self, command: &mut Command) -> std::process::ExitStatus {
@@ -280,13 +323,17 @@ impl Daemon {
         Self { process: process.unwrap_or_else(|error| panic!("{program}: {error}")), log }
     }
 
-    fn wait_for(&self, what: &str, mut is_there: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+    /// Waits for three minutes at most.
+    ///
+    /// # Panics
+    /// Where it is not there then, with the end of the program's output.
+    pub fn wait_for(&self, what: &str, mut is_there: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
         while !is_there() {
             if Instant::now() > deadline {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                panic!("{what} is not there after a minute; it said, last first:\n{}", tail.join("\n"));
+                panic!("{what} is not there after {PATIENCE:?}; it said, last first:\n{}", tail.join("\n"));
             }
             sleep(Duration::from_millis(100));
         }

@@ -13,6 +13,7 @@ pub mod found;
 pub mod frames;
 pub mod host;
 pub mod inside;
+pub mod kube_proxy;
 pub mod lab;
 pub mod live;
 pub mod load;

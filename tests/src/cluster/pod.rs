@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -95,6 +95,17 @@ impl PodNetwork {
         let connected = self.connect(to);
         let reset = |stream: &TcpStream| SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a reset");
         connected.inspect(reset).is_ok()
+    }
+
+    /// The name of the pod that answers an HTTP request for `/hostname`, if one does.
+    #[must_use]
+    pub fn ask(&self, to: SocketAddr) -> Option<String> {
+        let mut connection = self.connect(to).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        connection.write_all(b"GET /hostname HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        Some(answer.rsplit("\r\n").next()?.to_owned())
     }
 
     /// A UDP socket of this pod; port 0 is any.
