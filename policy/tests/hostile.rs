@@ -305,7 +305,7 @@ fn namespaces_without_a_tenant_pay_each_for_its_own_blocks() {
 
 #[test]
 fn blocks_that_overlap_are_paid_for_by_who_nests_them() {
-    let capacities = Capacities { ranges: 3 * 40_000, ..SMALL };
+    let capacities = Capacities { ranges: 3 * 40_000, rules: 3 * 100_000, ids: 3 * 100_000, ..SMALL };
     let mut scene = scene();
     // Holes make each of many wide blocks another one, and all of them hold all of them.
     scene.owned("evil-0", "black");
