@@ -80,7 +80,8 @@ impl Ids {
         self.of(Kind::Program).flat_map(|(first, digest)| first..first.saturating_add(program_length(digest)))
     }
 
-    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = (u32, &Digest)> {
+    /// The numbers of a kind, ascending.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = (u32, &Digest)> {
         let all = Id { kind, number: 0 }..=Id { kind, number: u32::MAX };
         self.0.range(all).map(|(id, digest)| (id.number, digest))
     }
