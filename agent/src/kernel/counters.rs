@@ -38,8 +38,8 @@ impl Maps {
         Ok(drops.into_iter().filter(|(_, traffic)| traffic.packets != 0).collect())
     }
 
-    /// Removes what was counted of a tenant that is gone, to whose number nothing leads any more. Where another key's row
-    /// on another CPU has the same place, what that CPU counts in these microseconds is lost.
+    /// Removes what was counted of a tenant that is gone, once nothing leads to its number any more. Where the row of
+    /// another key on another CPU has the same place, what that CPU counts in these microseconds is lost.
     pub(super) fn forget_counters(&mut self, tenant: TenantId) -> Result<()> {
         let is_gone = |key: &DropKey| key.source() == tenant || key.destination() == tenant;
         let mut gone = Vec::new();

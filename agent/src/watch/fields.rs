@@ -1,5 +1,5 @@
-//! The fields of an object that are kept, as JSON. All others are skipped while its text is read, so that none of them is
-//! ever held: most of a Pod is about volumes, probes and who manages which field. Text is small: the same as a
+//! The fields of an object that are kept, as JSON. All others are skipped while its text is read, so that none of them
+//! is ever held: most of a Pod is about volumes, probes and who manages which field. Text is small: the same as a
 //! `serde_json::Value` takes thirty times as much.
 
 use std::borrow::Cow;

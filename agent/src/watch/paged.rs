@@ -17,6 +17,8 @@ use super::live::Live;
 
 /// How many objects a page of a list has: what the API server holds of it at once.
 const PAGE: u32 = 500;
+/// The version that a watch should begin at is older than what the server remembers.
+const GONE: u16 = 410;
 
 type Watching<const R: usize> = BoxStream<'static, kube::Result<WatchEvent<Live<R>>>>;
 type Text = Pin<Box<dyn futures_util::AsyncBufRead + Send>>;
@@ -83,8 +85,11 @@ async fn step<const R: usize>(client: &Client, api: &Api<Live<R>>, state: State<
         },
         State::Listed(version) => match api.watch(&WatchParams::default(), &version).await {
             Ok(events) => (None, State::Watching(version, events.boxed())),
-            // A version that is gone shows as an error of the watch, too.
-            Err(error) => (Some(Err(Error::WatchStartFailed(error))), State::Listed(version)),
+            Err(error) => {
+                let is_gone = matches!(&error, kube::Error::Api(status) if status.code == GONE);
+                let state = if is_gone { State::Empty } else { State::Listed(version) };
+                (Some(Err(Error::WatchStartFailed(error))), state)
+            }
         },
         State::Watching(version, events) => watch(version, events).await,
     }
@@ -132,8 +137,6 @@ fn end<const R: usize>(splitter: Splitter) -> Step<R> {
 }
 
 async fn watch<const R: usize>(version: String, mut events: Watching<R>) -> Step<R> {
-    /// The version is older than what the server remembers.
-    const GONE: u16 = 410;
     let event = match events.next().await {
         None => return (None, State::Listed(version)),
         Some(Err(error)) => return (Some(Err(Error::WatchFailed(error))), State::Listed(version)),

@@ -56,8 +56,8 @@ pub(super) struct Report<'a> {
     found: usize,
 }
 
-/// Errors of an object of a cluster that are kept: its owner corrects one after the other, and a megabyte of mistakes is
-/// not to be a gigabyte of sentences.
+/// Errors of an object of a cluster that are kept: its owner corrects one after the other, and a megabyte of mistakes
+/// is not to be a gigabyte of sentences.
 pub(super) const MOST_ERRORS: usize = 5;
 /// Bytes of a field's path or of a problem of an object of a cluster. They quote what is written.
 const LONGEST: usize = 256;
