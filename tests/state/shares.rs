@@ -47,8 +47,8 @@ fn crowd(node: &TestNode, datapath: &mut Datapath, pods: u32) -> Vec<u32> {
     tables.profiles.insert(1, Profile { tenant: TENANT, written: 1, ..Profile::default() });
     for (slot, &ifindex) in (1..).zip(&veths) {
         tables.interfaces.insert(ifindex, Interface::endpoint(ifindex, slot));
-        let mac = Mac::new(MAC);
-        let endpoint = Endpoint { profile: 1, id: slot, ifindex, v4: address(slot), mac, ..Endpoint::default() };
+        let (v4, mac) = (address(slot), Mac::new(MAC));
+        let endpoint = Endpoint { profile: 1, id: slot, ifindex, v4, mac, flags: 0, adopt_until: 0, v6: [0; 16] };
         tables.endpoints.insert(slot, endpoint);
     }
     datapath.maps.reconcile(&Desired { tables, ..Desired::default() }).expect("bind the pods");
@@ -69,7 +69,7 @@ fn a_flood_of_drops_leaves_the_events_of_others() {
     let mut datapath = node.open(Attachment::Auto);
     let veths = crowd(&node, &mut datapath, 9);
     let mut reader = EventReader::open(&node.pins).expect("the ring");
-    let mut told = |reader: &mut EventReader| {
+    let told = |reader: &mut EventReader| {
         let mut told = BTreeMap::<u32, usize>::new();
         loop {
             let events = reader.poll(Duration::from_millis(50)).expect("poll");
