@@ -3,7 +3,7 @@
 mod fields;
 mod routers;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -141,12 +141,13 @@ impl TryFrom<SourceFields> for Source {
 struct Endpoints {
     unknown: Fate,
     tunnels: Fate,
+    tunnel_ports: Vec<NonZeroU16>,
     routers: Vec<Routers>,
 }
 
 impl Default for Endpoints {
     fn default() -> Self {
-        Self { unknown: Fate::Drop, tunnels: Fate::Drop, routers: Vec::new() }
+        Self { unknown: Fate::Drop, tunnels: Fate::Drop, tunnel_ports: Vec::new(), routers: Vec::new() }
     }
 }
 
@@ -236,6 +237,7 @@ impl From<File> for Settings {
                     Fate::Allow => UnknownEndpoints::Allow,
                 },
                 allow_tunnels: endpoints.tunnels == Fate::Allow,
+                tunnel_ports: endpoints.tunnel_ports.into_iter().map(NonZeroU16::get).collect(),
                 routers: endpoints.routers.into_iter().map(Into::into).collect(),
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
@@ -277,6 +279,7 @@ mod tests {
 endpoints:
   unknown: allow
   tunnels: allow
+  tunnelPorts: [5555, 8286]
   routers: [{namespace: vpn, podLabels: {app: gateway}}, {namespace: lb}]
 cluster:
   podCIDRs: [10.0.0.0/8]
@@ -300,6 +303,7 @@ maps: {rules: 100000, flows: 65536}
                 ],
                 unknown_endpoints: UnknownEndpoints::Allow,
                 allow_tunnels: true,
+                tunnel_ports: vec![5555, 8286],
                 routers: vec![router("vpn", &[("app", "gateway")]), router("lb", &[])],
                 pod_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
                 service_cidrs: vec!["fd00::/108".parse().unwrap()],
@@ -318,6 +322,10 @@ maps: {rules: 100000, flows: 65536}
             ("tenancy: {sources: [{}]}", "tenancy.sources[0]: a source is exactly one of"),
             ("cluster: {podCIDRs: [10.0.0.1/8]}", "cluster.podCIDRs: `10.0.0.1/8` has bits set beyond its prefix"),
             ("endpoints: {unknown: keep}", "endpoints.unknown: unknown variant `keep`, expected `drop` or `allow`"),
+            (
+                "endpoints: {tunnelPorts: [0]}",
+                "endpoints.tunnelPorts[0]: invalid value: integer `0`, expected a nonzero u16",
+            ),
             ("endpoints: {routers: [{podLabels: {}}]}", "endpoints.routers[0]: missing field `namespace`"),
             ("endpoints: {routers: [{namespace: A}]}", "endpoints.routers[0]: namespace: `A` must be"),
             (

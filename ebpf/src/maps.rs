@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use common::abi::{
     Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile,
-    RuleKey, ServiceKey, Settings, Told, Traffic,
+    RuleKey, ServiceKey, Settings, TUNNEL_WORDS, Told, Traffic,
 };
 use common::decide::Seen;
 
@@ -46,6 +46,10 @@ pub static ENDPOINT: Array<Endpoint> = Array::with_max_entries(1024, 0);
 /// By the index that `Endpoint::profile` names.
 #[map]
 pub static PROFILE: Array<Profile> = Array::with_max_entries(8192, 0);
+
+/// UDP ports at which nodes open tunnel packets: `common::abi::tunnel_bit`.
+#[map]
+pub static TUNNEL: Array<u64> = Array::with_max_entries(TUNNEL_WORDS, 0);
 
 /// `common::abi::Peer` words by IPv4 address, network byte order.
 #[map]

@@ -5,12 +5,13 @@ use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
     Address, Backend, Backends, Counter, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
     FragmentPorts, Interface, Lead, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    tunnel_bit,
 };
 use common::decide::{Addresses, Judgement, Question, Rules, Tables, Tiers, judge_profile};
 
 use crate::maps::{
     BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4,
-    RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
+    RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
 };
 use crate::report::count;
 
@@ -128,6 +129,12 @@ impl Tables for Maps {
         let Some(earlier) = self.flow(key) else { return FLOW.insert(key, &value, 0).is_ok() };
         earlier.renew(entry.epoch.get(), FlowState(entry.state.get()));
         true
+    }
+
+    #[inline(always)]
+    fn is_tunnel_port(&self, port: u16) -> bool {
+        let (word, bit) = tunnel_bit(port);
+        TUNNEL.get(word).is_none_or(|ports| *ports & bit != 0)
     }
 
     #[inline(always)]

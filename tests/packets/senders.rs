@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::abi::AllowReason::{Established, Neighbour, NoPolicy, OwnNode};
 use common::abi::Direction;
 use common::abi::DropReason::{
-    Malformed, NotReady, SpoofedSource, TenantIsolation, Tunnel, UnknownEndpoint, UnsupportedProtocol, WrongDestination,
+    Malformed, NotReady, SpoofedSource, TenantIsolation, UnknownEndpoint, UnsupportedProtocol, WrongDestination,
 };
 use common::decide::Verdict;
 use policy::model::UnknownEndpoints;
@@ -408,21 +408,6 @@ fn an_address_in_the_pod_range_that_no_pod_owns_is_foreign_to_every_tenant() {
             let ends = Ends { source: unknown.parse().unwrap(), ..scene.between(0, 1, family) };
             assert_eq!(scene.deliver(1, 1, ends.udp(1, 2)).outcome.verdict, dropped(UnknownEndpoint));
         }
-    });
-}
-
-#[test]
-fn tunnels_to_a_node_are_not_opened() {
-    scene(|scene| {
-        let ends = scene.to(0, NODE[0]);
-        for port in [4789, 6081, 8472] {
-            assert_eq!(scene.send(0, ends.udp(50000, port)).outcome.verdict, dropped(Tunnel));
-        }
-        for protocol in [4, 41, 47] {
-            assert_eq!(scene.send(0, ends.ip(protocol, &[0; 24])).outcome.verdict, dropped(Tunnel));
-        }
-        let elsewhere = scene.to(0, outside(0));
-        assert_eq!(scene.send(0, elsewhere.udp(50000, 4789)).outcome.verdict, allowed(NoPolicy));
     });
 }
 

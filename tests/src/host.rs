@@ -176,6 +176,10 @@ impl common::decide::Tables for HostNode {
         true
     }
 
+    fn is_tunnel_port(&self, port: u16) -> bool {
+        self.tables.is_tunnel_port(port)
+    }
+
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
         self.fragments.get(key).copied()
     }

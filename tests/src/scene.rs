@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::kernel::now_ticks;
 use common::abi::{AllowReason, Direction, DropReason, Ticks};
 use common::decide::{Seen, Verdict};
-use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
+use policy::compile::{Binding, Compiled, Ids, Input, NodeView, Tables, compile};
 use policy::model::{Config, PodKey, World};
 
 use crate::frames::Ends;
@@ -119,6 +119,12 @@ impl<'a> Scene<'a> {
         self.twin.load(self.compiled.desired.clone());
     }
 
+    /// What is in force.
+    #[must_use]
+    pub const fn tables(&self) -> &Tables {
+        &self.compiled.desired.tables
+    }
+
     fn node_view(&self) -> NodeView {
         let endpoints = (0..).zip(&self.pods).zip(&self.keys).map(|((slot, pod), key)| Binding {
             slot,
@@ -129,7 +135,12 @@ impl<'a> Scene<'a> {
             pod: key.clone(),
             adopt_until: self.adopt_until,
         });
-        NodeView { name: "lab".to_owned(), addresses: NODE.into(), bridges: [].into(), endpoints: endpoints.collect() }
+        NodeView {
+            name: "lab".to_owned(),
+            addresses: NODE.into(),
+            endpoints: endpoints.collect(),
+            ..NodeView::default()
+        }
     }
 
     /// The ends of a packet from one pod to the other, routed by the node: `family` 0 is IPv4, 1 IPv6.

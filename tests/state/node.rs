@@ -129,6 +129,38 @@ fn a_pod_that_nobody_knows_yet_drops_until_its_name_comes() {
     agent.wait(|status| status.endpoints.len() == 2);
 }
 
+/// A tunnel that the node gets while its agent runs.
+#[test]
+fn the_port_of_a_tunnel_device_is_closed_from_when_it_is_there() {
+    let node = scene("tunnel");
+    let agent = node.agent();
+    agent.world(WORLD);
+    agent.wait_for_enforced(2);
+    let tunnel = |port: u16| {
+        let before = drops(&node, DropReason::Tunnel);
+        let socket = node.socket("client", 0);
+        socket.send_to(b"inner", ("10.244.0.1", port)).unwrap();
+        drops(&node, DropReason::Tunnel) - before
+    };
+    let closes = |port: u16| {
+        (0..500).any(|_| {
+            thread::sleep(std::time::Duration::from_millis(10));
+            tunnel(port) != 0
+        })
+    };
+    assert_eq!([tunnel(8472), tunnel(4790), tunnel(6082), tunnel(7999)], [1, 0, 0, 0]);
+    node.ns.ip("link add vx0 type vxlan id 7 dstport 4790 dev cni0");
+    assert!(closes(4790));
+    node.ns.ip("link add gen0 type geneve id 7 dstport 6082 remote 10.244.0.99");
+    assert!(closes(6082));
+    assert_eq!(tunnel(7999), 0);
+    node.ns.ip("link del vx0");
+    assert!((0..500).any(|_| {
+        thread::sleep(std::time::Duration::from_millis(10));
+        tunnel(4790) == 0
+    }));
+}
+
 #[test]
 fn what_is_enforced_outlives_the_agent_and_its_successor_takes_over() {
     let mut node = scene("takeover");

@@ -45,7 +45,16 @@ pub const FIELDS: [Field; 18] = [
         path: "endpoints.tunnels",
         values: "`drop` or `allow`",
         default: Some("drop"),
-        about: "What happens to tunnel packets from a pod to a node's address.",
+        about: "What happens to tunnel packets from a pod to anything but a known pod: a node that opens them carries on \
+                what is inside, whoever that claims to be. `allow`: policy decides.",
+    },
+    Field {
+        path: "endpoints.tunnelPorts",
+        values: "list of UDP ports",
+        default: Some("[]"),
+        about: "Ports of tunnels beside 4789, 6081, 8285, 8472 and those of the node's own devices (VXLAN, Geneve, \
+                bare UDP, AMT, and what a device sends in UDP). Name those of FoU, L2TP and of programs on the nodes that \
+                open tunnels themselves.",
     },
     Field {
         path: "endpoints.routers",

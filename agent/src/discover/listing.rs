@@ -11,7 +11,7 @@ use rtnetlink::packet_core::DefaultNla;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
-use crate::net::address_of;
+use crate::net::{address_of, tunnel_ports};
 
 /// `IFLA_TARGET_NETNSID`: ask about the links of another namespace, by the number that this one has for it.
 const TARGET_NETNS: u16 = 46;
@@ -25,6 +25,8 @@ pub struct Listing {
     pub veths: BTreeMap<u32, Veth>,
     /// Every address of this namespace's own interfaces, but for those of Services.
     pub addresses: BTreeSet<IpAddr>,
+    /// UDP ports of this namespace's own tunnel devices.
+    pub tunnel_ports: BTreeSet<u16>,
 }
 
 /// The near end of a veth pair.
@@ -97,7 +99,11 @@ impl Lister {
         let services = links.iter().find(|link| name(link) == IPVS_DEVICE).map(index);
         let addresses = self.addresses(None).await.context("cannot list the addresses")?;
         let own = addresses.iter().filter(|message| Some(message.header.index) != services);
-        let mut listing = Listing { addresses: own.filter_map(address_of).collect(), ..Listing::default() };
+        let mut listing = Listing {
+            addresses: own.filter_map(address_of).collect(),
+            tunnel_ports: links.iter().flat_map(tunnel_ports).collect(),
+            ..Listing::default()
+        };
         let mut elsewhere = BTreeMap::new();
         for link in links.iter().filter(|link| is(link, &InfoKind::Veth)) {
             let behind = match far_end(link) {

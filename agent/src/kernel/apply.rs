@@ -54,6 +54,7 @@ impl Maps {
             Op::SetBackends { number, backends } => self.set_backends(number, &backends),
             Op::SetDelegate { key, backend } => self.set_delegate(key, backend),
             Op::SetService { key, lead } => self.set_service(key, lead),
+            Op::SetTunnels { word, ports } => self.set_tunnels(word, ports),
             Op::SetPeer { address, peer } => self.set_peer(address, peer),
             Op::SetRange { range, peer } => self.set_range(range, peer),
             Op::SetEndpoint { slot, endpoint } | Op::Publish { slot, endpoint } => self.set_endpoint(slot, &endpoint),

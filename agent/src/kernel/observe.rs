@@ -35,6 +35,7 @@ impl Maps {
         let mut tables = Tables {
             interfaces: self.interfaces()?,
             endpoints: rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?,
+            tunnels: rows("TUNNEL", &self.tunnel, 0..self.tunnel.len(), |&ports| ports != 0)?,
             peers: self.peers()?,
             ranges: self.ranges()?,
             services: self.services()?,

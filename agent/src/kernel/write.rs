@@ -53,6 +53,10 @@ impl Maps {
         write("PORT", || self.port.set(row, port, 0))
     }
 
+    pub(super) fn set_tunnels(&mut self, word: u32, ports: u64) -> Result<()> {
+        write("TUNNEL", || self.tunnel.set(word, ports, 0))
+    }
+
     pub(super) fn set_peer(&mut self, address: Address, peer: Peer) -> Result<()> {
         let words = address.words;
         if address.is_v4() {

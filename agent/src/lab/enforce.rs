@@ -99,6 +99,7 @@ pub async fn view(name: &str, node: &Node, state: &State) -> Result<NodeView> {
     Ok(NodeView {
         name: name.to_owned(),
         addresses: node.netlink.addresses().await?,
+        tunnel_ports: node.netlink.tunnel_ports().await?,
         bridges: BTreeSet::from_iter(node.bridge),
         endpoints: bindings(state),
     })

@@ -2,6 +2,8 @@
 
 mod address;
 mod netns;
+mod tunnel;
 
 pub use address::address_of;
 pub use netns::NetNs;
+pub use tunnel::tunnel_ports;

@@ -95,6 +95,7 @@ impl Veths {
         NodeView {
             name: node.to_owned(),
             addresses: listing.addresses.clone(),
+            tunnel_ports: listing.tunnel_ports.clone(),
             bridges: ports.collect::<BTreeSet<u32>>(),
             endpoints: self.bindings.endpoints().collect(),
         }

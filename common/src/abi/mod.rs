@@ -20,6 +20,7 @@ mod reason;
 mod rules;
 mod service;
 mod told;
+mod tunnel;
 
 pub use clock::{Clock, SECOND, Ticks, ticks};
 pub use counters::{Counter, DropKey, DropRow, Traffic};
@@ -32,6 +33,7 @@ pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
 pub use service::{Backend, Backends, DelegateKey, Lead, ServiceKey};
 pub use told::{Telling, Told};
+pub use tunnel::{TUNNEL_PORTS, TUNNEL_WORDS, tunnel_bit};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
 pub const VERSION: u32 = 6;

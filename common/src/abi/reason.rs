@@ -91,7 +91,7 @@ reasons! {
         InvalidPolicy = 5 "invalid_policy",
         /// A source (IP, MAC, ARP or ND sender, router, DHCP server) that is not the pod's to use.
         SpoofedSource = 6 "spoofed_source",
-        /// A tunnel packet from a pod to a node, which would open it and carry a forged sender.
+        /// A tunnel packet from a pod to what is no known pod: a node would open it and carry a forged sender.
         Tunnel = 7 "tunnel",
         /// To a pod, but not for its MAC or IP address.
         WrongDestination = 8 "wrong_destination",
@@ -101,7 +101,8 @@ reasons! {
         NotReady = 10 "not_ready",
         /// A flow that was allowed and no longer is.
         Revoked = 11 "revoked",
-        /// Headers that contradict themselves or end too early.
+        /// Headers that contradict themselves or end too early, addresses that no packet between hosts has, and ARP or
+        /// neighbour discovery that carries more than it takes.
         Malformed = 12 "malformed",
         /// A later fragment whose first fragment is not known (out of order, or the table is full).
         Fragment = 13 "fragment",

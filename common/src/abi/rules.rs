@@ -93,6 +93,12 @@ impl PortKey {
     pub const fn protocol(self) -> u8 {
         (self.0 >> 16) as u8
     }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn port(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// One interval of a program: from the row before (exclusive) to `last` (inclusive).

@@ -12,10 +12,12 @@ mod service;
 mod tables;
 mod timeouts;
 mod track;
+mod tunnel;
 
 pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, consult, foreign, judge};
 pub use service::{Addresses, Call, Called, MaybeService, Remote, delegate};
 pub use tables::{Tables, judge_profile};
+pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
 use express::Found;
 

@@ -3,7 +3,7 @@
 use super::Tables;
 use super::tables::peer_of;
 use crate::abi::{Address, DropReason, Endpoint, PeerKind};
-use crate::parse::protocol::{GRE, ICMP, ICMPV6, IGMP, IPIP, IPV6, PIM, UDP};
+use crate::parse::protocol::{ICMP, ICMPV6, IGMP, PIM, UDP};
 use crate::parse::{Arp, Datagram, Fragment, Frame, Neighbour, Packet, Quoted, Role, claims, is_bare_arp, quoted_ends};
 
 const ICMP_REDIRECT: u8 = 5;
@@ -18,8 +18,6 @@ const IGMP_DVMRP: u8 = 0x13;
 const IGMP_PIM: u8 = 0x14;
 const DHCP_SERVER: u16 = 67;
 const DHCPV6_SERVER: u16 = 547;
-/// VXLAN, Geneve, and VXLAN's port before it had one.
-const TUNNEL_PORTS: [u16; 3] = [4789, 6081, 8472];
 
 /// The MAC address.
 #[inline(always)]
@@ -94,10 +92,9 @@ pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) 
         && endpoint.owns(&datagram.source)
         && !datagram.destination.is_link_local_v6()
         && !is_dhcp_server(datagram)
-        && !is_tunnel(datagram)
 }
 
-/// The source address, and what only routers, DHCP servers and tunnels send.
+/// The source address, and what only routers and DHCP servers send.
 #[inline(always)]
 pub(super) fn check_datagram<P: Packet, T: Tables>(
     packet: &P,
@@ -111,12 +108,6 @@ pub(super) fn check_datagram<P: Packet, T: Tables>(
     }
     if datagram.destination.is_link_local_v6() && !to_own_node(datagram, tables) {
         return Err(DropReason::UnknownEndpoint);
-    }
-    if is_tunnel(datagram) && tables.settings().allow_tunnels == 0 {
-        let kind = peer_of(tables, &datagram.destination).kind();
-        if matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode) {
-            return Err(DropReason::Tunnel);
-        }
     }
     Ok(())
 }
@@ -167,17 +158,4 @@ fn is_dhcp_server(datagram: &Datagram) -> bool {
 #[inline(always)]
 fn to_own_node<T: Tables>(datagram: &Datagram, tables: &T) -> bool {
     matches!(peer_of(tables, &datagram.destination).kind(), PeerKind::OwnNode)
-}
-
-/// What a node would open, with a sender inside that nobody has checked.
-#[inline(always)]
-fn is_tunnel(datagram: &Datagram) -> bool {
-    match datagram.protocol {
-        UDP => {
-            let port = datagram.destination_port;
-            port == TUNNEL_PORTS[0] || port == TUNNEL_PORTS[1] || port == TUNNEL_PORTS[2]
-        }
-        IPIP | IPV6 | GRE => true,
-        _ => false,
-    }
 }

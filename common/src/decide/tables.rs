@@ -18,6 +18,8 @@ pub trait Tables: Rules + Addresses {
     /// In place of what was there. False where there is no room.
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
+    /// True for a UDP port at which nodes open tunnel packets.
+    fn is_tunnel_port(&self, port: u16) -> bool;
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool;
 
     /// Judges one direction of a flow at a pod with this profile. The programs make it a function of its own,

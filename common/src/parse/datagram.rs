@@ -104,5 +104,8 @@ pub mod protocol {
     pub const GRE: u8 = 47;
     pub const ICMPV6: u8 = 58;
     pub const PIM: u8 = 103;
+    /// L2TP version 3.
+    pub const L2TP: u8 = 115;
     pub const SCTP: u8 = 132;
+    pub const MPLS: u8 = 137;
 }

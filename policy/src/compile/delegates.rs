@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::abi::{Backend, DelegateKey, Direction, Profile};
-use common::decide::{delegate, judge};
+use common::abi::{Backend, DelegateKey, Direction, DropReason, Profile};
+use common::decide::{Judgement, delegate, judge, leads_astray};
 
 use super::shares::Payer;
 use super::{Compiled, Tables};
@@ -53,7 +53,12 @@ impl Callers {
     pub(super) fn add(&self, tables: &mut Tables, backends: u32, group: &Group) {
         for (key, profile) in &self.profiles {
             let kinds = group.kinds.iter().copied();
-            let found = delegate(kinds, group.protocol, |question| judge(&*tables, profile, *question));
+            let found = delegate(kinds, group.protocol, |question| {
+                if leads_astray(question.port, question.peer, |port| tables.is_tunnel_port(port)) {
+                    return Judgement::dropped(DropReason::Tunnel);
+                }
+                judge(&*tables, profile, *question)
+            });
             tables.delegates.extend(found.map(|kind| (DelegateKey { backends, ..*key }, kind)));
         }
     }

@@ -4,6 +4,7 @@ use common::abi::{Endpoint, Interface, Profile};
 
 use super::endpoints::record;
 use super::numbering::Numbering;
+use super::tunnels::tunnels;
 use super::{CompileError, Desired, Ids, NodeView, Tables};
 use crate::model::{Config, UnknownEndpoints};
 
@@ -19,7 +20,7 @@ pub fn hold(tables: &Tables, ids: &Ids, node: &NodeView, config: &Config) -> Res
         UnknownEndpoints::Drop => Endpoint::PENDING,
         UnknownEndpoints::Allow => 0,
     };
-    let mut tables = tables.clone();
+    let mut tables = Tables { tunnels: tunnels(config, node), ..tables.clone() };
     tables.profiles.insert(index, profile);
     for binding in &node.endpoints {
         if tables.endpoints.get(&binding.slot).is_none_or(|held| held.id != binding.id) {

@@ -24,6 +24,8 @@ pub struct NodeView {
     pub addresses: BTreeSet<IpAddr>,
     /// Interface indices of bridges whose ports are pods' veths.
     pub bridges: BTreeSet<u32>,
+    /// UDP ports of the node's own tunnel devices.
+    pub tunnel_ports: BTreeSet<u16>,
     pub endpoints: Vec<Binding>,
 }
 

@@ -32,6 +32,7 @@ mod settle;
 mod shares;
 mod subjects;
 mod tables;
+mod tunnels;
 
 use common::abi::TenantId;
 
@@ -178,7 +179,12 @@ fn desired(
     (meter, shares): (&Meter<'_>, &mut Shares),
 ) -> Result<(Desired, bool), CompileError> {
     let peers::Peers { input, identities, tenant_numbers, .. } = *peers;
-    let mut tables = Tables { peers: peers.addresses(), ranges: peers.ranges(), ..Tables::default() };
+    let mut tables = Tables {
+        peers: peers.addresses(),
+        ranges: peers.ranges(),
+        tunnels: tunnels::tunnels(input.config, input.node),
+        ..Tables::default()
+    };
     let endpoints = endpoints::Endpoints { input, sets: &rows.sets, tenant_numbers, meter, shares };
     endpoints.fill(subjects, &mut numbering, &mut tables)?;
     tables.rules = rows.rules.into_iter().collect();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use common::abi::{
     Address, Backend, Backends, DelegateKey, Endpoint, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey,
-    ServiceKey, TenantId,
+    ServiceKey, TenantId, tunnel_bit,
 };
 use common::decide::{Addresses, Rules};
 use ipnet::IpNet;
@@ -31,9 +31,18 @@ pub struct Tables {
     pub rules: BTreeMap<RuleKey, ProgramRef>,
     /// By row.
     pub ports: BTreeMap<u32, PortRow>,
+    /// UDP ports at which nodes open tunnel packets, as [`common::abi::tunnel_bit`] has them; no word is zero.
+    pub tunnels: BTreeMap<u32, u64>,
 }
 
 impl Tables {
+    /// True for a UDP port at which nodes open tunnel packets.
+    #[must_use]
+    pub fn is_tunnel_port(&self, port: u16) -> bool {
+        let (word, bit) = tunnel_bit(port);
+        self.tunnels.get(&word).is_some_and(|ports| ports & bit != 0)
+    }
+
     /// What an address is to policy: its own word, or that of the longest range that holds it.
     #[must_use]
     pub fn peer_of(&self, address: IpAddr) -> Peer {

@@ -13,8 +13,10 @@ pub struct Config {
     /// The first source that gives a namespace a tenant wins.
     pub sources: Vec<TenantSource>,
     pub unknown_endpoints: UnknownEndpoints,
-    /// Tunnel packets from a pod to a node's address are judged like any other.
+    /// Tunnel packets from a pod to what is no known pod are judged like any other.
     pub allow_tunnels: bool,
+    /// UDP ports of tunnels, beside those that are known and those of the node's devices.
+    pub tunnel_ports: Vec<u16>,
     /// Pods that forward for others; none unless an administrator names them.
     pub routers: Vec<RouterPods>,
     pub pod_cidrs: Vec<IpNet>,
@@ -29,6 +31,7 @@ impl Default for Config {
             sources: vec![TenantSource::Capsule],
             unknown_endpoints: UnknownEndpoints::Drop,
             allow_tunnels: false,
+            tunnel_ports: Vec::new(),
             routers: Vec::new(),
             pod_cidrs: Vec::new(),
             service_cidrs: Vec::new(),

@@ -28,11 +28,15 @@ pub fn diff(observed: &Observed, desired: &Desired, capacities: &Capacities) -> 
     let carried = if stale.is_empty() { Carried::default() } else { Carried::of(new) };
     let (drift, stale): (Vec<Op>, Vec<Op>) = stale.into_iter().partition(|op| carried.reads(op));
     let addresses = addresses::changes(old, new);
+    let tunnels: Vec<Op> = changed(&old.tunnels, &new.tunnels, |&word, &ports| Op::SetTunnels { word, ports })
+        .chain(removed(&old.tunnels, &new.tunnels, |&word| Op::SetTunnels { word, ports: 0 }))
+        .collect();
     let held = if addresses.is_empty() { BTreeMap::new() } else { endpoints::held(observed, desired) };
     let publications = endpoints::publications(old, new, &held);
-    let revokes = !(addresses.is_empty() && drift.is_empty() && publications.is_empty());
+    let revokes = !(addresses.is_empty() && tunnels.is_empty() && drift.is_empty() && publications.is_empty());
 
     let mut ops = departures;
+    ops.extend(tunnels);
     ops.extend(changed(&observed.ids.0, &desired.ids.0, |&id, &digest| Op::SetId { id, digest }));
     ops.extend(changed(&old.ports, &new.ports, |&row, &value| Op::SetPort { row, value }));
     ops.extend(changed(&old.profiles, &new.profiles, |&index, &profile| Op::SetProfile { index, profile }));

@@ -46,6 +46,11 @@ pub enum Op {
     RemoveService {
         key: ServiceKey,
     },
+    /// Ports of tunnels, as [`common::abi::tunnel_bit`] has them.
+    SetTunnels {
+        word: u32,
+        ports: u64,
+    },
     SetPeer {
         address: Address,
         peer: Peer,
@@ -126,6 +131,7 @@ impl Op {
             | Self::SetDelegate { .. }
             | Self::SetService { .. }
             | Self::RemoveService { .. }
+            | Self::SetTunnels { .. }
             | Self::SetPeer { .. }
             | Self::SetRange { .. }
             | Self::RemoveRange { .. }
@@ -153,6 +159,8 @@ impl Op {
             Self::SetService { key, lead } => drop(tables.services.insert(key, lead)),
             Self::RemoveService { key } => drop(tables.services.remove(&key)),
             Self::RemoveBackends { number } => drop(tables.backends.remove(&number)),
+            Self::SetTunnels { word, ports: 0 } => drop(tables.tunnels.remove(&word)),
+            Self::SetTunnels { word, ports } => drop(tables.tunnels.insert(word, ports)),
             Self::SetPeer { address, peer } => drop(tables.peers.insert(address, peer)),
             Self::SetRange { range, peer } => drop(tables.ranges.insert(range, peer)),
             Self::RemoveRange { range } => drop(tables.ranges.remove(&range)),
@@ -205,6 +213,9 @@ impl fmt::Display for Op {
             }
             Self::RemoveService { key } => write!(f, "remove {}", Service(key)),
             Self::RemoveBackends { number } => write!(f, "remove backends {number}"),
+            Self::SetTunnels { word, ports } => {
+                write!(f, "set tunnel ports from {}: {ports:#x}", u64::from(*word) * 64)
+            }
             Self::SetPeer { address, peer } => write!(f, "set address {}: {}", IpAddr::from(*address), Word(*peer)),
             Self::SetRange { range, peer } => write!(f, "set range {range}: {}", Word(*peer)),
             Self::RemoveRange { range } => write!(f, "remove range {range}"),

@@ -109,7 +109,7 @@ fn transport(random: &mut Random, world: &World, ends: &Ends) -> (u8, Vec<u8>) {
         5..=7 => (UDP, frames::udp(source, destination, b"0123456789")),
         8 => (SCTP, frames::sctp(source, destination, random.byte() % 4)),
         9 | 10 => icmp(random, world, ends),
-        _ => (*random.pick(&[0, 2, 4, 41, 47, 50, 59, 253]), vec![random.byte(); 24]),
+        _ => (*random.pick(&[0, 2, 4, 41, 47, 50, 59, 103, 115, 137, 253]), vec![random.byte(); 24]),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::abi::{
     Address, AdminVerdict, Backend, Backends, DelegateKey, DirectionRules, Endpoint, Interface, Lead, LowerVerdict,
-    Mac, Peer, PeerKind, PortKey, PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId,
+    Mac, Peer, PeerKind, PortKey, PortRow, Profile, ProgramRef, Ranked, RuleKey, ServiceKey, TenantId, tunnel_bit,
 };
 use common::parse::protocol;
 use policy::compile::Tables;
@@ -49,6 +49,8 @@ pub fn random(random: &mut Random, [first, second]: [u32; 2]) -> World {
     peers(random, &mut world);
     services(random, &mut world);
     rules(random, &mut world.tables);
+    let (word, bit) = tunnel_bit(4789);
+    world.tables.tunnels.insert(word, bit);
     world
 }
 

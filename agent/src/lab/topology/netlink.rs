@@ -13,7 +13,7 @@ use rtnetlink::packet_route::link::{InfoBridge, InfoBridgePort, InfoData, InfoPo
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
-use crate::net::{NetNs, address_of};
+use crate::net::{NetNs, address_of, tunnel_ports};
 
 /// Six bytes, as on the wire.
 pub type Mac = [u8; 6];
@@ -134,6 +134,13 @@ impl Netlink {
     /// Every address of every interface of the namespace, loopback and link-local ones too.
     pub async fn addresses(&self) -> Result<BTreeSet<IpAddr>> {
         Ok(self.address_messages().await?.iter().filter_map(address_of).collect())
+    }
+
+    /// UDP ports of the namespace's tunnel devices.
+    pub async fn tunnel_ports(&self) -> Result<BTreeSet<u16>> {
+        let links: Vec<_> =
+            self.handle.link().get().execute().try_collect().await.context("cannot list the interfaces")?;
+        Ok(links.iter().flat_map(tunnel_ports).collect())
     }
 
     async fn address_messages(&self) -> Result<Vec<AddressMessage>> {

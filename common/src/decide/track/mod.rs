@@ -14,7 +14,7 @@ use origin::Origin;
 use super::judge::{Judgement, Question, Verdict};
 use super::tables::peer_of;
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants};
+use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants, tunnel};
 use crate::abi::{
     Address, AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
     TenantId,
@@ -51,8 +51,13 @@ pub(super) fn judge<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
         Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
             let demand = demand::of(context, &seen.datagram, key, known.map(|(_, state)| state), by_node);
-            let judgement = ask(context, remote, key, &demand, &mut seen.outcome.destination_tenant);
-            settle(context, flow, &demand, judgement, seen);
+            let tunnel = tunnel::is_refused(context.tables, port_out(context, &seen.datagram), remote.peer);
+            let judgement = if tunnel && matches!(context.direction, Direction::Egress) {
+                Judgement::dropped(DropReason::Tunnel)
+            } else {
+                ask(context, remote, key, &demand, &mut seen.outcome.destination_tenant)
+            };
+            settle(context, flow, &demand, judgement, tunnel, seen);
         }
     }
     if let Verdict::Allow(_) = seen.outcome.verdict {
@@ -192,7 +197,12 @@ fn call<T: Tables>(context: &Context<'_, T>, end: Remote, service: u32, key: &Fl
     }
     let call = Call { end, port: port_of(Direction::Egress, key), opened: demand.is_opened_by_pod() };
     let owns = |address: &Address| endpoint.owns(address);
-    let judge = |question: &Question| tables.judge(endpoint.profile, question);
+    let judge = |question: &Question| {
+        if tunnel::is_refused(*tables, question.port, question.peer) {
+            return Judgement::dropped(DropReason::Tunnel);
+        }
+        tables.judge(endpoint.profile, question)
+    };
     call.judge(*tables, service, tables.profile(endpoint.profile), owns, judge)
 }
 
@@ -216,13 +226,25 @@ fn port_of(direction: Direction, key: &FlowKey) -> PortKey {
     PortKey::new(key.protocol(), port)
 }
 
-/// Turns a judgement into a verdict on the packet and its flow.
+/// Where a packet goes that the pod sends, or its answer to one that it gets.
+#[inline(always)]
+fn port_out<T>(context: &Context<'_, T>, datagram: &Datagram) -> PortKey {
+    let port = match context.direction {
+        Direction::Egress => datagram.destination_port,
+        Direction::Ingress => datagram.source_port,
+    };
+    PortKey::new(datagram.protocol, port)
+}
+
+/// Turns a judgement into a verdict on the packet and its flow. `tunnel`: what the pod sends in this flow drops, and no
+/// entry may let it pass.
 #[inline(always)]
 fn settle<T: Tables>(
     context: &Context<'_, T>,
     flow: &Flow<'_>,
     demand: &Demand,
     judgement: Judgement,
+    tunnel: bool,
     seen: &mut Seen,
 ) {
     let Flow { key, known } = flow;
@@ -240,6 +262,10 @@ fn settle<T: Tables>(
             entry.state.set(state.0 | FlowState::TOMBSTONE);
         }
         (Verdict::Drop(_), None) => {}
+        (Verdict::Allow(_), Some((entry, state))) if tunnel => {
+            entry.state.set(state.0 | FlowState::TOMBSTONE);
+            outcome.verdict = Verdict::Allow(AllowReason::Established);
+        }
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
                 let flags = state.flags() & !FlowState::ADOPTED | demand.opener & FlowState::ADOPTED;
@@ -247,7 +273,7 @@ fn settle<T: Tables>(
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
-        (Verdict::Allow(_), None) if enters(datagram) => {
+        (Verdict::Allow(_), None) if enters(datagram) && !tunnel => {
             let state = next(demand.opener, context.direction, datagram, context.now);
             let entry = FlowEntry { epoch: Cell::new(context.epoch), state: Cell::new(state.0) };
             outcome.untracked = !context.tables.insert_flow(key, &entry);
