@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use ipnet::IpNet;
-use policy::model::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
+use policy::model::{AGENT_PORT, Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::kernel::MapCapacities;
@@ -17,12 +17,20 @@ pub use fields::{FIELDS, Field};
 use routers::Routers;
 
 /// A whole configuration; the defaults where there is no file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What judgement depends on.
     pub policy: Config,
     /// Sizes of the kernel's maps.
     pub maps: MapCapacities,
+    /// A pod's further veths that no CNI result names drop.
+    pub bar_further: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        File::default().into()
+    }
 }
 
 /// Reads and checks a configuration file.
@@ -142,12 +150,14 @@ struct Endpoints {
     unknown: Fate,
     tunnels: Fate,
     tunnel_ports: Vec<NonZeroU16>,
+    further: Fate,
     routers: Vec<Routers>,
 }
 
 impl Default for Endpoints {
     fn default() -> Self {
-        Self { unknown: Fate::Drop, tunnels: Fate::Drop, tunnel_ports: Vec::new(), routers: Vec::new() }
+        let (unknown, tunnels, further) = (Fate::Drop, Fate::Drop, Fate::Drop);
+        Self { unknown, tunnels, further, tunnel_ports: Vec::new(), routers: Vec::new() }
     }
 }
 
@@ -158,13 +168,21 @@ enum Fate {
     Allow,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Cluster {
     #[serde(rename = "podCIDRs", deserialize_with = "ranges")]
     pod_cidrs: Vec<IpNet>,
     #[serde(rename = "serviceCIDRs", deserialize_with = "ranges")]
     service_cidrs: Vec<IpNet>,
+    #[serde(rename = "agentPort")]
+    agent_port: u16,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { pod_cidrs: Vec::new(), service_cidrs: Vec::new(), agent_port: AGENT_PORT }
+    }
 }
 
 /// Entries of the maps that grow with a cluster; left out, they are as the programs have them.
@@ -241,8 +259,10 @@ impl From<File> for Settings {
                 routers: endpoints.routers.into_iter().map(Into::into).collect(),
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
+                agent_port: cluster.agent_port,
             },
             maps: maps.into(),
+            bar_further: endpoints.further == Fate::Drop,
         }
     }
 }
@@ -280,16 +300,19 @@ endpoints:
   unknown: allow
   tunnels: allow
   tunnelPorts: [5555, 8286]
+  further: allow
   routers: [{namespace: vpn, podLabels: {app: gateway}}, {namespace: lb}]
 cluster:
   podCIDRs: [10.0.0.0/8]
   serviceCIDRs: ['fd00::/108']
+  agentPort: 9999
 maps: {rules: 100000, flows: 65536}
 ",
         )
         .unwrap();
         let maps = MapCapacities { rules: Some(100_000), flows: Some(65536), ..MapCapacities::default() };
         assert_eq!(settings.maps, maps);
+        assert!(!settings.bar_further);
         assert_eq!(
             settings.policy,
             Config {
@@ -307,6 +330,7 @@ maps: {rules: 100000, flows: 65536}
                 routers: vec![router("vpn", &[("app", "gateway")]), router("lb", &[])],
                 pod_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
                 service_cidrs: vec!["fd00::/108".parse().unwrap()],
+                agent_port: 9999,
             }
         );
     }

@@ -17,5 +17,6 @@ pub mod node;
 mod publish;
 mod runtime;
 pub mod serve;
+pub mod terminal;
 mod text;
 pub mod watch;

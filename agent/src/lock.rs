@@ -3,9 +3,20 @@
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::terminal::say;
+
+/// The lock of the one agent of a node, below [`crate::files::RUN`].
+pub const NODE_LOCK: &str = "node.lock";
+
+/// True while a process holds the lock of that file.
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
 
 /// Held while a process works; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    eprintln!("bulkhead: {holder}; waiting for it");
+                    say(&format!("bulkhead: {holder}; waiting for it"));
                     file.lock().with_context(complain)?;
                 }
                 Err(TryLockError::Error(error)) => return Err(error).with_context(complain),

@@ -37,7 +37,7 @@ fn the_chart_installs_enforces_and_leaves_nothing() {
     let started = Instant::now();
     helm(
         &cluster,
-        "install bulkhead CHART --wait --timeout 120s --set cni.chain=true,startupTaint.remove=true \
+        "install bulkhead CHART --wait --timeout 120s --set startupTaint.remove=true \
          --set-json config.tenancy.sources=[{\"namespaceLabel\":\"team\"}]",
     );
     println!("helm install, until every node enforced: {:.1} s", started.elapsed().as_secs_f64());

@@ -17,6 +17,7 @@ static UNWRITTEN: Profile = Profile {
     rules: [DirectionRules { none: ProgramRef(0), set: 0, flags: 0 }; 2],
     tenant: TenantId::PLATFORM,
     mode: 0,
+    agent_port: 0,
     written: 0,
 };
 

@@ -24,7 +24,7 @@ fn endpoint(id: u32, ifindex: u32) -> Endpoint {
 /// Something in every table; two interfaces share a place in `SLOT`.
 fn desired() -> Desired {
     let rules = DirectionRules { none: ProgramRef::new(0, 2), set: 4, flags: DirectionRules::IDENTITIES };
-    let profile = Profile { rules: [rules; 2], tenant: TENANT, mode: 2, written: 1 };
+    let profile = Profile { rules: [rules; 2], tenant: TENANT, mode: 2, agent_port: 0, written: 1 };
     let row = |last| PortRow {
         last,
         admin: Ranked::admin(7, AdminVerdict::Pass),

@@ -1,6 +1,5 @@
 //! `bulkhead agent`: enforces on this node until it is told to end, and leaves everything enforced.
 
-use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,9 +20,10 @@ use crate::cni::{self, Folders, announcements};
 use crate::config::Settings;
 use crate::files::RUN;
 use crate::kernel::{Attachment, Pins};
-use crate::lock::Lock;
+use crate::lock::{Lock, NODE_LOCK};
 use crate::node::{Inputs, Node, Options, Status, Timings, folder, remove_taint, uninstall};
-use crate::serve::{self, Drops, MetricsAddress, SOCKET, Sources};
+use crate::serve::{self, Drops, MetricsAddress, SOCKET, Scrapes, Sources};
+use crate::terminal::{Form, Guarded, say};
 use crate::watch::{Access, Cluster};
 use crate::{discover, malloc, watch};
 
@@ -40,9 +40,9 @@ pub struct Args {
     /// This node's address [default: the first of the Node object's, once that is known]
     #[arg(long, value_name = "IP", env = "NODE_ADDRESS")]
     node_address: Option<IpAddr>,
-    /// Where metrics and health are served; without an IP on the node's address
-    #[arg(long, value_name = "[IP]:PORT", default_value = ":9469")]
-    metrics_address: MetricsAddress,
+    /// Where metrics and health are served; without an IP on the node's address [default: the configuration's cluster.agentPort]
+    #[arg(long, value_name = "[IP]:PORT")]
+    metrics_address: Option<MetricsAddress>,
     /// How log lines are written; RUST_LOG says which
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -71,10 +71,14 @@ pub struct UninstallArgs {
 pub fn run(args: Args) -> Result<ExitCode> {
     malloc::give_back();
     start_logging(args.log_format)?;
-    let settings = args.settings.load()?;
+    let mut settings = args.settings.load()?;
+    let address = args.metrics_address.unwrap_or(MetricsAddress::at_port(settings.policy.agent_port));
+    // What is served there is what tenants' pods are kept from.
+    settings.policy.agent_port = address.port();
+    let address = address.or(args.node_address);
     let _lock = lock()?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("cannot start the async runtime")?.block_on(work(args, settings))?;
+    runtime.context("cannot start the async runtime")?.block_on(work(args, settings, address))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,7 +88,7 @@ pub fn remove(args: &UninstallArgs) -> Result<ExitCode> {
     args.chain.as_ref().map_or(Ok(()), cni::unchain)?;
     uninstall(&Pins::agent(), &[&folder(), &announcements()])?;
     lock.remove()?;
-    eprintln!("nothing of Bulkhead is left on this node");
+    say("nothing of Bulkhead is left on this node");
     if args.stay {
         crate::runtime::one_thread()?.block_on(async {
             Ending::new()?.wait().await;
@@ -114,7 +118,7 @@ impl Ending {
     }
 }
 
-async fn work(args: Args, settings: Settings) -> Result<()> {
+async fn work(args: Args, settings: Settings, address: MetricsAddress) -> Result<()> {
     let ending = Ending::new()?;
     let cluster = Cluster::new(&Access { kubeconfig: args.kubeconfig, context: None }).await?;
     let watch = Arc::new(watch::start(&cluster, &settings.policy, Some(folder().join("served.json"))));
@@ -141,10 +145,20 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
         tokio::spawn(remove_taint(cluster.client(), seen.clone()));
     }
     serve::start(
-        args.metrics_address.or(args.node_address),
+        address,
         &folder().join(SOCKET),
-        Sources { status: seen, watch, timings, drops, config, pins, capacities, evictions: Arc::default() },
-    );
+        Sources {
+            status: seen,
+            watch,
+            timings,
+            drops,
+            config,
+            pins,
+            capacities,
+            scrapes: Scrapes::default(),
+            evictions: Arc::default(),
+        },
+    )?;
     info!("started");
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || Handle::current().block_on(node.run(inputs, async { drop(stopped.await) }));
@@ -160,8 +174,12 @@ async fn work(args: Args, settings: Settings) -> Result<()> {
 
 fn start_logging(format: LogFormat) -> Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
+    let form = match format {
+        LogFormat::Text => Form::Line,
+        LogFormat::Json => Form::Json,
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter.context("RUST_LOG cannot be used")?);
-    let builder = builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let builder = builder.with_writer(move || Guarded::new(std::io::stderr(), form)).with_ansi(false);
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -170,5 +188,5 @@ fn start_logging(format: LogFormat) -> Result<()> {
 }
 
 fn lock() -> Result<Lock> {
-    Lock::take(Path::new(RUN).join("node.lock"), "another agent is at work on this node")
+    Lock::take(Path::new(RUN).join(NODE_LOCK), "another agent is at work on this node")
 }

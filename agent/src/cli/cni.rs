@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::print;
+use super::output::stream;
 use crate::cni;
+use crate::terminal::Form;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -13,11 +14,11 @@ pub struct Args {}
 pub fn run(_: &Args) -> Result<ExitCode> {
     match cni::run(|name| std::env::var(name).ok(), &mut std::io::stdin()) {
         Ok(answer) => {
-            print(answer.as_bytes())?;
+            stream(Form::Json, |out| out.write_all(answer.as_bytes()))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            print(cni::refusal(&error).as_bytes())?;
+            stream(Form::Json, |out| out.write_all(cni::refusal(&error).as_bytes()))?;
             Ok(ExitCode::FAILURE)
         }
     }

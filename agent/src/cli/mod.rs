@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::terminal::say;
+
 pub use output::{print, print_json};
 pub use paint::Paint;
 pub use policy::MANIFEST_RULE;
@@ -113,7 +115,7 @@ pub fn main() -> ExitCode {
         Command::Uninstall(args) => agent::remove(&args),
     };
     answer.unwrap_or_else(|error| {
-        eprintln!("bulkhead: {error:#}");
+        say(&format!("bulkhead: {error:#}"));
         ExitCode::from(FAILED)
     })
 }

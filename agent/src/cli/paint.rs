@@ -1,5 +1,7 @@
 //! Colour, where somebody looks.
 
+use crate::terminal::mark;
+
 /// Colour, where it is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
@@ -45,6 +47,6 @@ impl Paint {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour { format!("{}{text}{}", mark(&format!("{code}m")), mark("0m")) } else { text.to_owned() }
     }
 }

@@ -16,6 +16,7 @@ use super::query::QueryArgs;
 use super::world::{Subject, WorldArgs, tell};
 use crate::config::Settings;
 use crate::ingest::{self, Assigned, Loaded, Manifests, ObjectId};
+use crate::terminal::{Form, say};
 
 /// Exits with 0 where no verdict would change, 1 where some would, 2 where that cannot be said.
 #[derive(Debug, clap::Args)]
@@ -54,12 +55,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let simulation = Simulation::new(&engines.0, &engines.1, &args.asked.query())?;
     for (pods, what) in [(&simulation.come, "new"), (&simulation.gone, "gone")] {
         if !pods.is_empty() {
-            eprintln!("note: no verdict of theirs can change, because they would be {what}: {}", pods.join(", "));
+            say(&format!("note: no verdict of theirs can change, because they would be {what}: {}", pods.join(", ")));
         }
     }
     let mut changed = 0;
     let differences = simulation.differences().inspect(|_| changed += 1);
-    stream(|out| match args.output {
+    let form = if matches!(args.output, Output::Json) { Form::Json } else { Form::Text };
+    stream(form, |out| match args.output {
         Output::Table => table(out, differences, simulation.has_both_families(), Paint::for_stdout()),
         Output::Json => json(out, differences),
     })?;
@@ -91,7 +93,7 @@ fn load(args: &Args) -> anyhow::Result<(Subject, Subject)> {
         .warnings
         .iter()
         .filter(|warning| !before.warnings.contains(warning))
-        .for_each(|it| eprintln!("warning: {it}"));
+        .for_each(|it| say(&format!("warning: {it}")));
     Ok((Subject { loaded: before, settings: settings.clone() }, Subject { loaded: after, settings }))
 }
 
@@ -106,7 +108,7 @@ fn load_live(args: &Args, settings: Settings) -> anyhow::Result<(Subject, Subjec
         }
     }
     for warning in Manifests::read(&args.add)?.put_into(&mut world)? {
-        eprintln!("warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
     let after = Loaded { world, ..Loaded::default() };
     Ok((Subject { loaded: before, settings: settings.clone() }, Subject { loaded: after, settings }))

@@ -9,6 +9,7 @@ use policy::model::World;
 use super::SettingsArgs;
 use crate::config::Settings;
 use crate::ingest::{self, IngestError, Loaded};
+use crate::terminal::say;
 use crate::watch::{self, Access, Cluster, Rejected};
 
 /// `-f`, or the cluster; `--config` and `--tenancy`.
@@ -98,10 +99,10 @@ impl Subject {
     pub fn engine(&self) -> anyhow::Result<Engine<'_>> {
         let engine = self.engine_quietly()?;
         for finding in engine.findings() {
-            eprintln!("warning: {finding}");
+            say(&format!("warning: {finding}"));
         }
         for excess in engine.excesses() {
-            eprintln!("warning: {excess}");
+            say(&format!("warning: {excess}"));
         }
         Ok(engine)
     }
@@ -118,13 +119,13 @@ impl Subject {
 /// Warnings, and one line for all that was not read.
 pub fn tell(loaded: &Loaded) {
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
     if loaded.other_kinds > 0 {
-        eprintln!(
+        say(&format!(
             "note: {} not read",
             counted(loaded.other_kinds, "object of another kind was", "objects of other kinds were")
-        );
+        ));
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Field {
 }
 
 /// Every field, in the order in which people write them.
-pub const FIELDS: [Field; 18] = [
+pub const FIELDS: [Field; 20] = [
     Field {
         path: "tenancy.mode",
         values: "`off`, `audit`, `baseline` or `strict`",
@@ -57,6 +57,14 @@ pub const FIELDS: [Field; 18] = [
                 open tunnels themselves.",
     },
     Field {
+        path: "endpoints.further",
+        values: "`drop` or `allow`",
+        default: Some("drop"),
+        about: "What happens on a further veth into a pod's network namespace that no CNI result of that pod (in \
+                `/var/lib/cni/results`) names. Those that Multus adds are named, unless their plugin does not list the \
+                interface on the node's side: only then set `allow`. Nothing is enforced on a further veth that is named.",
+    },
+    Field {
         path: "endpoints.routers",
         values: "list of `{namespace: NAME, podLabels: {KEY: VALUE}}`",
         default: Some("[]"),
@@ -75,6 +83,13 @@ pub const FIELDS: [Field; 18] = [
         values: "list of ranges",
         default: Some("[]"),
         about: "Where the addresses of Services are from; empty: as the cluster says.",
+    },
+    Field {
+        path: "cluster.agentPort",
+        values: "port, or 0",
+        default: Some("9469"),
+        about: "The port at which the agents serve metrics and health on nodes' addresses. Pods of tenants cannot reach \
+                it at any node, unless a ClusterNetworkPolicy of the Admin tier accepts it. 0: nothing is guarded.",
     },
     size("maps.endpoints", "Pods of one node."),
     size("maps.profiles", "What applies to a pod, published side by side with what it replaces: two for each of them."),

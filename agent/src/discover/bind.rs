@@ -40,6 +40,9 @@ pub struct Bound {
     /// When the veth was first seen.
     pub since: Timestamp,
     pub adopt_until: Ticks,
+    /// The network namespaces that its far end has been in, by this one's numbers: a pod may move it.
+    #[serde(default)]
+    pub netns: BTreeSet<i32>,
 }
 
 /// What a binding is decided by.
@@ -58,6 +61,8 @@ pub struct Surroundings<'a> {
     pub adopt_until: Ticks,
     /// How many endpoints the maps have room for.
     pub slots: u32,
+    /// A pod's further veths that no CNI result names drop.
+    pub bar_further: bool,
 }
 
 impl Bindings {
@@ -97,6 +102,10 @@ pub fn bind(previous: &Bindings, around: &Surroundings<'_>) -> (Bindings, Vec<Fi
             found.push(finding);
         }
     }
+    for (ifindex, bound) in &mut next.bound {
+        let behind = around.listing.veths.get(ifindex).and_then(|veth| veth.behind.as_ref());
+        bound.netns.extend(behind.map(|behind| behind.netns));
+    }
     found.extend(findings(&next, &claims.open, around));
     (next, found)
 }
@@ -120,11 +129,11 @@ fn settle(next: &mut Bindings, ifindex: u32, identity: Identity, around: &Surrou
     let veth = around.listing.veths.get(&ifindex).map(|veth| veth.name.clone()).unwrap_or_default();
     let taken = next.ids.take(&next.slots(), around.slots);
     let (id, slot) = taken.map_err(|error| Finding::NoRoom { ifindex, veth: veth.clone(), why: error.to_string() })?;
-    let (since, adopt_until) = match next.bound.get(&ifindex) {
-        Some(bound) => (bound.since, bound.adopt_until),
-        None => (around.now, around.adopt_until),
+    let (since, adopt_until, netns) = match next.bound.get(&ifindex) {
+        Some(bound) => (bound.since, bound.adopt_until, bound.netns.clone()),
+        None => (around.now, around.adopt_until, BTreeSet::new()),
     };
-    next.bound.insert(ifindex, Bound { slot, id, veth, mac, addresses, pod, since, adopt_until });
+    next.bound.insert(ifindex, Bound { slot, id, veth, mac, addresses, pod, since, adopt_until, netns });
     Ok(())
 }
 

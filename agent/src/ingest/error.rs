@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use policy::model::printable;
 use serde::{Deserialize, Serialize};
 
 /// Where an object was written.
@@ -45,9 +46,9 @@ impl Display for IngestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         for part in [&self.object, &self.field].into_iter().flatten() {
-            write!(f, "{part}: ")?;
+            write!(f, "{}: ", printable(part))?;
         }
-        f.write_str(&self.problem)
+        f.write_str(&printable(&self.problem))
     }
 }
 

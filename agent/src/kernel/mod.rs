@@ -80,6 +80,7 @@ impl Datapath {
     /// One sentence: what the machine lacks, or which pinned map differs, and the remedy. Nothing has changed then.
     pub fn open(pins: &Pins, options: &Options) -> Result<Self> {
         require::check()?;
+        expedited::recover();
         let definitions = object::definitions(&options.capacities)?;
         for definition in &definitions {
             let pin = pins.maps().join(&definition.name);

@@ -16,6 +16,7 @@ use super::{Lab, down, need_root};
 use crate::config::{self, Settings};
 use crate::ingest::{Kind, Manifests, ObjectId};
 use crate::runtime::one_thread;
+use crate::terminal::say;
 
 /// What a lab is brought up with.
 #[derive(Clone, Debug)]
@@ -118,7 +119,7 @@ impl Target {
     pub fn of(name: &LabName, manifests: Manifests, settings: &Settings, state: &State, old: &World) -> Result<Self> {
         let loaded = manifests.world(&state.assigned())?;
         for warning in &loaded.warnings {
-            eprintln!("bulkhead: warning: {warning}");
+            say(&format!("bulkhead: warning: {warning}"));
         }
         let mut world = loaded.world;
         world.hold_policies(old);

@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::kernel::{Datapath, Options};
 use crate::net::NetNs;
 use crate::publish::Publisher;
+use crate::terminal::say;
 
 /// A lab exists to look at drops: every one is an event.
 const EVENTS_PER_SECOND: u32 = 1_000_000;
@@ -85,7 +86,7 @@ impl<'a> Enforcer<'a> {
         let mut publisher = Publisher::new(previous);
         publisher.publish(maps, input)?;
         for excess in publisher.compiled().iter().flat_map(|compiled| &compiled.excesses) {
-            eprintln!("bulkhead: warning: {excess}");
+            say(&format!("bulkhead: warning: {excess}"));
         }
         publisher.finish(maps)
     }

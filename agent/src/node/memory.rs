@@ -1,6 +1,7 @@
 //! What survives the agent, in a file under `/run/bulkhead/node/`: it must live exactly as long as the kernel's maps
 //! and veths do, which is until the next boot.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,7 @@ impl Memory {
                 pod: None,
                 since: now,
                 adopt_until: endpoint.adopt_until,
+                netns: BTreeSet::new(),
             };
             memory.bindings.bound.insert(endpoint.ifindex, bound);
         }

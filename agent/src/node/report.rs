@@ -39,6 +39,7 @@ impl Node {
                 .chain(rejected)
                 .chain(rivals)
                 .collect(),
+            barred: self.veths.barred().count(),
             policies: enforced.map(policies).unwrap_or_default(),
             publication: self.publication.clone(),
             drift_repaired: self.drift_repaired,
@@ -47,8 +48,16 @@ impl Node {
         }));
     }
 
-    /// What keeps this node from enforcing the newest world, with the remedy.
+    /// What keeps this node from enforcing the newest world, with the remedy. Never empty before a world is in force.
     fn missing(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) -> Vec<String> {
+        let mut missing = self.missing_for(cluster, snapshot);
+        if missing.is_empty() && self.enforced.is_none() {
+            missing.push("the first world is not in force yet".to_owned());
+        }
+        missing
+    }
+
+    fn missing_for(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) -> Vec<String> {
         let node = &self.options.node;
         let Some(Snapshot { world, .. }) = snapshot else { return cluster.missing() };
         if !world.nodes.contains_key(node) {
@@ -57,7 +66,7 @@ impl Node {
         if world.pod_ranges(&self.options.settings.policy).is_empty() {
             return vec!["no Node has spec.podCIDRs: set cluster.podCIDRs in the configuration".to_owned()];
         }
-        if self.enforced.is_none() { vec!["the first world is not in force yet".to_owned()] } else { Vec::new() }
+        Vec::new()
     }
 
     fn enforcement(&self, cluster: &impl Cluster, snapshot: Option<&Snapshot>) -> Enforcement {

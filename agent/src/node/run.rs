@@ -206,6 +206,7 @@ impl Node {
             now: Timestamp::now(),
             // Later starts find their flows in the maps: a veth that is new then has no connections to adopt.
             adopt_until: if self.install && self.looked.is_none() { adoption_end()? } else { 0 },
+            bar_further: self.options.settings.bar_further,
         });
         self.looked = Some(Arc::clone(sighting));
         Ok(ranges)

@@ -22,6 +22,8 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// Veths that are left alone, addresses that several claim, others that enforce here: a sentence each.
     pub findings: Vec<String>,
+    /// Veths without an endpoint that drop everything: `findings` says which, and why.
+    pub barred: usize,
     pub policies: Vec<PolicyCount>,
     /// The newest change of the maps.
     pub publication: Option<Publication>,
@@ -126,9 +128,10 @@ impl Status {
     pub fn new(node: &str) -> Self {
         Self {
             node: node.to_owned(),
-            enforcement: Enforcement::AwaitingSync { missing: Vec::new() },
+            enforcement: Enforcement::AwaitingSync { missing: vec!["the agent has just started".to_owned()] },
             endpoints: Vec::new(),
             findings: Vec::new(),
+            barred: 0,
             policies: Vec::new(),
             publication: None,
             drift_repaired: 0,

@@ -54,6 +54,8 @@ pub(super) struct Look<'a> {
     pub now: Timestamp,
     /// As in [`Surroundings`].
     pub adopt_until: Ticks,
+    /// As in [`Surroundings`].
+    pub bar_further: bool,
 }
 
 impl Veths {
@@ -72,10 +74,11 @@ impl Veths {
             now: look.now,
             adopt_until: look.adopt_until,
             slots: look.slots,
+            bar_further: look.bar_further,
         };
         let (bindings, findings) = bind(&self.bindings, &around);
         for finding in findings.iter().filter(|finding| !self.findings.contains(finding)) {
-            // A veth is foreign for a moment, between being made and being given an address.
+            // For a moment a veth is foreign, or without a result: until it has its address, or its plugin has answered.
             debug!("{finding}");
         }
         self.findings = findings;
@@ -105,12 +108,8 @@ impl Veths {
     pub(super) fn attach(&mut self, datapath: &mut Datapath, which: Which) -> bool {
         let mut whole = true;
         let bound = self.bindings.bound.iter().map(|(&ifindex, bound)| (ifindex, &bound.veth, bound.adopt_until != 0));
-        // What has no room in the maps drops everything.
-        let homeless = self.findings.iter().filter_map(|finding| match finding {
-            Finding::NoRoom { ifindex, veth, .. } => Some((*ifindex, veth, false)),
-            _ => None,
-        });
-        for (ifindex, veth, runs) in bound.chain(homeless) {
+        let barred = self.barred().map(|(ifindex, veth)| (ifindex, veth, false));
+        for (ifindex, veth, runs) in bound.chain(barred) {
             let progress = self.progress.entry(ifindex).or_default();
             if progress.attached || (runs && which == Which::Newcomers) {
                 continue;
@@ -131,12 +130,25 @@ impl Veths {
         whole
     }
 
-    /// Takes away what is left of veths that are gone.
+    /// Veths that have no endpoint and drop everything: there is no room for them in the maps, or nobody but a pod made
+    /// them.
+    pub(super) fn barred(&self) -> impl Iterator<Item = (u32, &String)> {
+        self.findings.iter().filter_map(|finding| match finding {
+            Finding::NoRoom { ifindex, veth, .. } | Finding::Uninvited { ifindex, veth, .. } => Some((*ifindex, veth)),
+            Finding::Claimed { .. } | Finding::Further { .. } | Finding::Foreign { .. } => None,
+        })
+    }
+
+    /// Takes away what is left of veths that are gone, and lets go of those that were barred and are not any more: their
+    /// plugin has answered.
     pub(super) fn forget(&mut self, datapath: &mut Datapath, listing: &Listing) -> Result<()> {
         let is_there = |ifindex: &u32| listing.veths.contains_key(ifindex);
+        let barred: BTreeSet<u32> = self.barred().map(|(ifindex, _)| ifindex).collect();
+        let is_wanted = |ifindex: &u32| barred.contains(ifindex) || self.bindings.bound.contains_key(ifindex);
         let attached = datapath.attached()?;
-        for ifindex in attached.into_iter().filter(|ifindex| !is_there(ifindex)) {
+        for ifindex in attached.into_iter().filter(|ifindex| !(is_there(ifindex) && is_wanted(ifindex))) {
             datapath.detach(ifindex)?;
+            self.progress.remove(&ifindex);
         }
         self.progress.retain(|ifindex, _| is_there(ifindex));
         Ok(())

@@ -25,11 +25,30 @@ impl FromStr for MetricsAddress {
         }
         let address: SocketAddr =
             text.parse().map_err(|_| "write it like 10.0.0.7:9469, [fd00::7]:9469 or :9469".to_owned())?;
+        if address.ip().is_unspecified() {
+            // At a gateway of pods it would be open to whoever the datapath does not know for a node.
+            return Err(format!(
+                "{} is every address of the node: name one, or write :{}",
+                address.ip(),
+                address.port()
+            ));
+        }
         Ok(Self { ip: Some(address.ip()), port: address.port() })
     }
 }
 
 impl MetricsAddress {
+    /// The node's own address, at this port.
+    #[must_use]
+    pub const fn at_port(port: u16) -> Self {
+        Self { ip: None, port }
+    }
+
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        self.port
+    }
+
     /// With this IP, unless it has one already.
     #[must_use]
     pub fn or(self, ip: Option<IpAddr>) -> Self {
@@ -68,7 +87,7 @@ mod tests {
         assert_eq!(parse(":9469"), Ok(MetricsAddress { ip: None, port: 9469 }));
         assert_eq!(parse("10.0.0.7:1"), Ok(MetricsAddress { ip: Some([10, 0, 0, 7].into()), port: 1 }));
         assert_eq!(parse("[fd00::7]:9469").map(|address| address.port), Ok(9469));
-        for wrong in ["", "9469", "10.0.0.7", "fd00::7", ":70000"] {
+        for wrong in ["", "9469", "10.0.0.7", "fd00::7", ":70000", "0.0.0.0:9469", "[::]:9469"] {
             parse(wrong).expect_err(wrong);
         }
     }

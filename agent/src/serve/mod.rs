@@ -7,7 +7,9 @@ mod drops;
 mod health;
 mod metrics;
 mod notices;
+mod port;
 mod recent;
+mod scrapes;
 mod socket;
 mod tenants;
 mod text;
@@ -15,10 +17,12 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use policy::model::Config;
+use tokio::runtime::Builder;
 use tokio::sync::watch::Receiver;
 
 pub use address::MetricsAddress;
@@ -26,6 +30,7 @@ pub use answers::{Answer, CounterEntry};
 pub use drops::Drops;
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use notices::notify;
+pub use scrapes::Scrapes;
 pub use socket::SOCKET;
 pub use tenants::TenantEntry;
 
@@ -43,6 +48,7 @@ pub struct Sources {
     pub config: Arc<Config>,
     pub pins: Pins,
     pub capacities: MapCapacities,
+    pub scrapes: Scrapes,
     /// The most evictions of flows that a scrape has found.
     pub evictions: Arc<AtomicU64>,
 }
@@ -61,15 +67,23 @@ impl Sources {
 /// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Serves both, on the current runtime and until it ends. What cannot be served is said and tried again: enforcement
-/// does not depend on being looked at.
-pub fn start(address: MetricsAddress, socket: &Path, sources: Sources) {
+/// Serves both until the process ends: the socket on the current runtime, the port on a thread of its own, so that a
+/// flood of requests takes one core and delays nothing else. What cannot be served is logged and tried again:
+/// enforcement does not depend on being looked at.
+///
+/// # Errors
+/// There is no thread for the port.
+pub fn start(address: MetricsAddress, socket: &Path, sources: Sources) -> Result<()> {
     let (socket, of_socket) = (socket.to_owned(), sources.clone());
     tokio::spawn(persist(move || {
         let (socket, sources) = (socket.clone(), of_socket.clone());
         async move { socket::serve(&socket, sources).await }
     }));
-    tokio::spawn(persist(move || health::serve(address, sources.clone())));
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let runtime = runtime.context("cannot start the async runtime")?;
+    let serve = move || runtime.block_on(persist(move || health::serve(address, sources.clone())));
+    thread::Builder::new().name("metrics".to_owned()).spawn(serve).context("cannot start a thread")?;
+    Ok(())
 }
 
 async fn persist<F: Future<Output = Result<()>>>(serve: impl Fn() -> F) {

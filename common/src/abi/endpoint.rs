@@ -159,13 +159,16 @@ pub struct Profile {
     pub rules: [DirectionRules; 2],
     pub tenant: TenantId,
     /// A [`Mode`].
-    pub mode: u32,
+    pub mode: u16,
+    /// The agents' port, which the pod may not reach at any node; 0 where it may.
+    pub agent_port: u16,
     /// 1: the record has been written. A profile of zeros drops.
     pub written: u64,
 }
 
 super::layout!(Profile, 48;
-    rules @ 0 => [DirectionRules; 2], tenant @ 32 => TenantId, mode @ 36 => u32, written @ 40 => u64);
+    rules @ 0 => [DirectionRules; 2], tenant @ 32 => TenantId, mode @ 36 => u16, agent_port @ 38 => u16,
+    written @ 40 => u64);
 
 impl Profile {
     #[must_use]

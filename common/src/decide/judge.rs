@@ -229,20 +229,39 @@ fn search<R: Rules>(rules: &R, program: ProgramRef, port: PortKey) -> Option<&Po
 /// The order of judgement, given what the rules say.
 #[inline(always)]
 fn weigh(profile: &Profile, question: Question, said: &Said) -> Judgement {
-    let own_node = matches!(question.peer.kind(), PeerKind::OwnNode);
     match said.admin.admin_verdict() {
         AdminVerdict::Accept => return Judgement::new(Verdict::Allow(AllowReason::ClusterPolicy), said.admin_rule),
         AdminVerdict::Deny => return Judgement::new(Verdict::Drop(DropReason::ClusterPolicy), said.admin_rule),
         AdminVerdict::Pass => {}
     }
-    if own_node {
-        return Judgement::new(Verdict::Allow(AllowReason::OwnNode), 0);
-    }
-    if matches!(question.tiers, Tiers::Admin) {
-        return Judgement::new(Verdict::Allow(AllowReason::NoPolicy), 0);
-    }
-    let foreign = foreign(profile.tenant, question.peer);
     let mode = profile.mode();
+    let guarded = calls_agent(profile, question);
+    if guarded && !matches!(mode, Mode::Audit) {
+        return Judgement::dropped(DropReason::TenantIsolation);
+    }
+    let mut judgement = match (question.peer.kind(), question.tiers) {
+        (PeerKind::OwnNode, _) => Judgement::new(Verdict::Allow(AllowReason::OwnNode), 0),
+        (_, Tiers::Admin) => Judgement::new(Verdict::Allow(AllowReason::NoPolicy), 0),
+        (_, Tiers::All) => apart(mode, foreign(profile.tenant, question.peer), question, said),
+    };
+    if guarded {
+        judgement.audited = Some(DropReason::TenantIsolation);
+    }
+    judgement
+}
+
+/// True for what a pod sends to the port of the agents, which tell about every tenant.
+#[inline(always)]
+pub const fn calls_agent(profile: &Profile, question: Question) -> bool {
+    profile.agent_port != 0
+        && profile.agent_port == question.port.0 as u16
+        && matches!(question.direction, Direction::Egress)
+        && matches!(question.peer.kind(), PeerKind::OwnNode | PeerKind::OtherNode)
+}
+
+/// Steps 2 to 6. `foreign`: why the other end is foreign to the pod's tenant, if it is.
+#[inline(always)]
+fn apart(mode: Mode, foreign: Option<DropReason>, question: Question, said: &Said) -> Judgement {
     match (mode, foreign) {
         (Mode::Strict, Some(reason)) => Judgement::new(Verdict::Drop(reason), 0),
         (Mode::Audit, Some(reason)) => {

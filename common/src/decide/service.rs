@@ -106,7 +106,9 @@ impl Remote {
         match self.peer.kind() {
             PeerKind::Service => None,
             PeerKind::UnknownPod => Some(Tiers::All),
-            _ => Some(Tiers::Admin),
+            PeerKind::External | PeerKind::Pod | PeerKind::LocalPod | PeerKind::OwnNode | PeerKind::OtherNode => {
+                Some(Tiers::Admin)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The chain of steps that leads to a verdict (CONTRACT.md §3), as far as it was walked.
 
 use common::abi::{AdminVerdict, AllowReason, Direction, DropReason, LowerVerdict, Mode, PeerKind};
-use common::decide::{Said as Rules, Verdict, foreign};
+use common::decide::{Said as Rules, Verdict, calls_agent, foreign};
 use serde::Serialize;
 
 use super::engine::Judged;
@@ -49,7 +49,16 @@ pub(super) fn steps(judged: &Judged<'_>) -> Vec<Step> {
     let Some(said) = judged.said() else { return vec![missing()] };
     let walk = Walk { judged, said };
     let mut steps = Vec::new();
-    for step in [Walk::admin, Walk::strict, Walk::network_policy, Walk::baseline_tier, Walk::baseline, Walk::default] {
+    for step in [
+        Walk::admin,
+        Walk::agent,
+        Walk::own_node,
+        Walk::strict,
+        Walk::network_policy,
+        Walk::baseline_tier,
+        Walk::baseline,
+        Walk::default,
+    ] {
         let Some(step) = step(&walk) else { continue };
         let decided = step.outcome != Outcome::Next;
         steps.push(step);
@@ -102,11 +111,27 @@ impl Walk<'_> {
         Some(match self.said.admin.admin_verdict() {
             AdminVerdict::Accept => Step::new(STEP, Outcome::Allow, "a ClusterNetworkPolicy accepts").by(rules()),
             AdminVerdict::Deny => Step::new(STEP, Outcome::Drop, "a ClusterNetworkPolicy denies").by(rules()),
-            AdminVerdict::Pass if self.judged.question.peer.kind() == PeerKind::OwnNode => {
-                Step::new("own_node", Outcome::Allow, "the other end is the pod's own node")
-            }
             AdminVerdict::Pass => Step::new(STEP, Outcome::Next, "no ClusterNetworkPolicy of the Admin tier decides"),
         })
+    }
+
+    fn agent(&self) -> Option<Step> {
+        if !calls_agent(&self.judged.profile, self.judged.question) {
+            return None;
+        }
+        let says =
+            format!("no tenant's pod reaches the agents' port, which tells about all tenants; {}", self.tenant());
+        Some(match self.judged.profile.mode() {
+            Mode::Audit => Step::new("agent_port", Outcome::Next, format!("{says} is audited: it would be dropped")),
+            Mode::Off | Mode::Baseline | Mode::Strict => {
+                Step::new("agent_port", Outcome::Drop, format!("{says} is the pod's")).by(self.tenancy())
+            }
+        })
+    }
+
+    fn own_node(&self) -> Option<Step> {
+        let own_node = self.judged.question.peer.kind() == PeerKind::OwnNode;
+        own_node.then(|| Step::new("own_node", Outcome::Allow, "the other end is the pod's own node"))
     }
 
     fn strict(&self) -> Option<Step> {

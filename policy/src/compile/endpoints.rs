@@ -11,7 +11,7 @@ use super::numbering::Numbering;
 use super::shares::Shares;
 use super::subjects::Subject;
 use super::{Binding, CompileError, Input, Tables};
-use crate::model::{Isolation, UnknownEndpoints};
+use crate::model::{Config, UnknownEndpoints};
 
 /// Fills the tables of interfaces, endpoints and profiles.
 pub(super) struct Endpoints<'a> {
@@ -58,10 +58,9 @@ impl Endpoints<'_> {
         }
     }
 
-    /// Of a pod that is not known nothing is said but that its record is pending.
     fn profile(&self, subject: &Subject<'_>) -> Profile {
         let Some(pod) = &subject.pod else {
-            return Profile { written: 1, mode: Isolation::Off as u32, ..Profile::default() };
+            return unknown(self.input.config);
         };
         if self.shares.is_shut(self.meter, &pod.pod.namespace) {
             return Profile::default();
@@ -72,10 +71,16 @@ impl Endpoints<'_> {
         Profile {
             rules: [egress, ingress],
             tenant: pod.membership.tenant.map_or(TenantId::PLATFORM, |tenant| self.tenant_numbers[tenant]),
-            mode: pod.membership.mode as u32,
+            mode: pod.membership.mode as u16,
+            agent_port: pod.membership.tenant.map_or(0, |_| self.input.config.agent_port),
             written: 1,
         }
     }
+}
+
+/// What is published for a pod that is not known: it may be any tenant's.
+pub(super) fn unknown(config: &Config) -> Profile {
+    Profile { written: 1, agent_port: config.agent_port, ..Profile::default() }
 }
 
 /// What the kernel holds of a binding.

@@ -1,8 +1,8 @@
 //! What is enforced while no world is known.
 
-use common::abi::{Endpoint, Interface, Profile};
+use common::abi::{Endpoint, Interface};
 
-use super::endpoints::record;
+use super::endpoints::{record, unknown};
 use super::numbering::Numbering;
 use super::tunnels::tunnels;
 use super::{CompileError, Desired, Ids, NodeView, Tables};
@@ -14,7 +14,7 @@ use crate::model::{Config, UnknownEndpoints};
 /// Where numbers do not suffice.
 pub fn hold(tables: &Tables, ids: &Ids, node: &NodeView, config: &Config) -> Result<Desired, CompileError> {
     let mut numbering = Numbering::new(ids);
-    let profile = Profile { written: 1, ..Profile::default() };
+    let profile = unknown(config);
     let index = numbering.profile(&profile)?;
     let flags = match config.unknown_endpoints {
         UnknownEndpoints::Drop => Endpoint::PENDING,

@@ -21,7 +21,12 @@ pub struct Config {
     pub routers: Vec<RouterPods>,
     pub pod_cidrs: Vec<IpNet>,
     pub service_cidrs: Vec<IpNet>,
+    /// Where the agents serve metrics and health at nodes' addresses; 0 where they do not.
+    pub agent_port: u16,
 }
+
+/// Where agents serve unless they are told otherwise.
+pub const AGENT_PORT: u16 = 9469;
 
 impl Default for Config {
     fn default() -> Self {
@@ -35,6 +40,7 @@ impl Default for Config {
             routers: Vec::new(),
             pod_cidrs: Vec::new(),
             service_cidrs: Vec::new(),
+            agent_port: AGENT_PORT,
         }
     }
 }

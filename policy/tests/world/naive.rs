@@ -20,6 +20,7 @@ enum Other<'a> {
     Pod(&'a Pod),
     UnknownPod,
     OwnNode,
+    OtherNode,
     Outside,
 }
 
@@ -73,7 +74,7 @@ fn other(scene: &Scene, address: IpAddr) -> Other<'_> {
         return Other::OwnNode;
     }
     if world.nodes.values().any(|node| node.addresses.contains(&address)) {
-        return Other::Outside;
+        return Other::OtherNode;
     }
     let in_range = world.nodes.values().flat_map(|node| &node.pod_cidrs).any(|range| range.contains(&address));
     if in_range { Other::UnknownPod } else { Other::Outside }
@@ -89,18 +90,21 @@ impl Case<'_> {
         if let Some(decided) = self.tier(PolicyTier::Admin) {
             return decided;
         }
+        let tenancy = Tenancy::of(&self.scene.world, &self.scene.config);
+        let own = tenancy.membership(self.judged).unwrap();
+        if self.calls_agent() && own.tenant.is_some() && own.mode != Isolation::Audit {
+            return plain(Verdict::Drop(DropReason::TenantIsolation));
+        }
         if own_node {
             return plain(Verdict::Allow(AllowReason::OwnNode));
         }
-        let tenancy = Tenancy::of(&self.scene.world, &self.scene.config);
-        let own = tenancy.membership(self.judged).unwrap();
         let foreign = own.tenant.and_then(|own| match self.other {
             Other::UnknownPod => Some(DropReason::UnknownEndpoint),
             Other::Pod(pod) => tenancy.membership(pod).unwrap().tenant.filter(|other| *other != own).map(|other| {
                 let quarantine = [own, other].iter().any(|it| tenancy.tenants()[*it].is_quarantine());
                 if quarantine { DropReason::Quarantine } else { DropReason::TenantIsolation }
             }),
-            Other::OwnNode | Other::Outside => None,
+            Other::OwnNode | Other::OtherNode | Other::Outside => None,
         });
         if let (Isolation::Strict, Some(reason)) = (own.mode, foreign) {
             return plain(Verdict::Drop(reason));
@@ -110,6 +114,12 @@ impl Case<'_> {
         self.network_policies(isolated)
             .or_else(|| self.tier(PolicyTier::Baseline))
             .unwrap_or_else(|| plain(isolated.map_or(Verdict::Allow(AllowReason::NoPolicy), Verdict::Drop)))
+    }
+
+    fn calls_agent(&self) -> bool {
+        self.direction == Direction::Egress
+            && self.port == self.scene.config.agent_port
+            && matches!(self.other, Other::OwnNode | Other::OtherNode)
     }
 
     fn network_policies(&self, isolated: Option<DropReason>) -> Option<Expected> {
@@ -176,7 +186,7 @@ impl Case<'_> {
                 };
                 in_namespace && pods.as_ref().is_none_or(|pods| pods.matches(&pod.labels))
             }
-            (Peer::Pods { .. }, Other::OwnNode | Other::Outside) => false,
+            (Peer::Pods { .. }, Other::OwnNode | Other::OtherNode | Other::Outside) => false,
         }
     }
 

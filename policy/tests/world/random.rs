@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use policy::model::{
-    Block, ContainerPort, Isolation, Labels, NamespaceScope, NetworkPolicy, Node, Operator, Peer, Port, Protocol,
-    Requirement, Rule, Selector, TenantSource, Untenanted,
+    AGENT_PORT, Block, ContainerPort, Isolation, Labels, NamespaceScope, NetworkPolicy, Node, Operator, Peer, Port,
+    Protocol, Requirement, Rule, Selector, TenantSource, Untenanted,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -33,7 +33,7 @@ const CIDRS: [&str; 12] = [
     "2001:db8::/32",
 ];
 const MODES: [Isolation; 4] = [Isolation::Off, Isolation::Audit, Isolation::Baseline, Isolation::Strict];
-const PORTS: [u16; 4] = [53, 80, 81, 8080];
+const PORTS: [u16; 5] = [53, 80, 81, 8080, AGENT_PORT];
 const PROTOCOLS: [Protocol; 3] = Protocol::ALL;
 
 /// Every address worth asking about: pods, unknown pods, nodes, outside.

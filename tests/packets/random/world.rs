@@ -176,7 +176,8 @@ fn rules(random: &mut Random, tables: &mut Tables) {
         let profile = Profile {
             rules: [direction(random, &programs), direction(random, &programs)],
             tenant: TenantId(*random.pick(&[0, 1, 1, 2, TenantId::QUARANTINE | 3])),
-            mode: random.below(4),
+            mode: random.below(4) as u16,
+            agent_port: *random.pick(&[0, 0, 80, 8080]),
             written: 1,
         };
         tables.profiles.insert(index, profile);

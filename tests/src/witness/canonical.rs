@@ -29,7 +29,8 @@ type Row = (u32, u32, u32, Stands, Stands);
 struct Published {
     rules: [(Vec<Row>, Stands, u32); 2],
     tenant: Stands,
-    mode: u32,
+    mode: u16,
+    agent_port: u16,
     written: u64,
 }
 
@@ -110,6 +111,7 @@ impl Reader<'_> {
             rules: [rules(&profile.rules[0]), rules(&profile.rules[1])],
             tenant: self.tenant(profile.tenant),
             mode: profile.mode,
+            agent_port: profile.agent_port,
             written: profile.written,
         }
     }

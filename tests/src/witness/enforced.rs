@@ -7,7 +7,7 @@ use common::decide::{Seen, Verdict};
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
 use policy::model::PodKey;
 
-use super::naive::{self, Flow, Side};
+use super::naive::{self, AGENT_PORT, Flow, Side};
 use super::{Cluster, NODE, random};
 use crate::frames::{Ends, ICMP, ICMPV6, SCTP, SYN, TCP, UDP};
 use crate::host::HostFrame;
@@ -191,7 +191,7 @@ pub fn flows() -> Vec<Flow> {
     for address in random::addresses() {
         for side in [Side::Source, Side::Destination] {
             let icmp = if address.is_ipv4() { ICMP } else { ICMPV6 };
-            let tcp = [0, 53, 80, 81, 82, 8080, 65535].map(|port| (TCP, port));
+            let tcp = [0, 53, 80, 81, 82, 8080, AGENT_PORT, 65535].map(|port| (TCP, port));
             let udp = [53, 54, 80].map(|port| (UDP, port));
             let sctp = [80, 81, 8080].map(|port| (SCTP, port));
             let portless = [(icmp, 0), (PORTLESS[usize::from(side == Side::Destination)], 0)];

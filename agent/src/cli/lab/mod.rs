@@ -20,6 +20,7 @@ use super::{Paint, SettingsArgs, print, print_json};
 use crate::ingest::{Manifests, ObjectId};
 use crate::lab::tutorial::{self, Scene};
 use crate::lab::{self, Cni, Interrupt, Lab, LabName, UpOptions};
+use crate::terminal::say;
 
 /// Exit codes of shells for a command that is not there, and for one that cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -186,7 +187,7 @@ fn exec(name: &LabName, pod: &PodKey, command: &[OsString]) -> Result<ExitCode> 
         Some(_) => NOT_RUNNABLE,
         None => return Err(error),
     };
-    eprintln!("bulkhead: {error:#}");
+    say(&format!("bulkhead: {error:#}"));
     Ok(ExitCode::from(code))
 }
 

@@ -13,6 +13,7 @@ use policy::ask::Matrix;
 use super::output::stream;
 use super::query::QueryArgs;
 use super::{Paint, WorldArgs};
+use crate::terminal::Form;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,7 +44,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let matrix = engine.matrix(&args.asked.query())?;
     let paint = Paint::for_stdout();
-    stream(|out| match args.output {
+    let form = if matches!(args.output, Output::Json) { Form::Json } else { Form::Text };
+    stream(form, |out| match args.output {
         Output::Table => table::write(out, &matrix, paint),
         Output::Wide => lines::wide(out, &matrix, paint),
         Output::Json => json(out, &matrix),

@@ -12,6 +12,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+use crate::terminal::Form;
+
 /// How long an agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,14 @@ pub enum Output {
 }
 
 impl Output {
+    /// How an answer is written to standard output.
+    pub const fn form(self) -> Form {
+        match self {
+            Self::Text => Form::Text,
+            Self::Json => Form::Json,
+        }
+    }
+
     const fn media_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain",

@@ -52,7 +52,8 @@ pub struct DropsArgs {
 
 /// Prints an answer as it is.
 pub fn show(path: &str, args: &Args) -> Result<ExitCode> {
-    print(one_thread()?.block_on(args.connection.get(path, args.output))?)?;
+    let answer = one_thread()?.block_on(args.connection.get(path, args.output))?;
+    stream(args.output.form(), |out| out.write_all(&answer))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +70,7 @@ pub fn drops(args: &DropsArgs) -> Result<ExitCode> {
             let _ = write!(path, "&{name}={value}");
         }
     }
-    let each = |piece: &[u8]| stream(|out| out.write_all(piece));
+    let each = |piece: &[u8]| stream(args.output.form(), |out| out.write_all(piece));
     one_thread()?.block_on(args.connection.stream(&path, args.output, each))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Connection, Output};
-use crate::cli::print;
+use crate::cli::output::stream;
 use crate::runtime::one_thread;
 
 const PULSE: Duration = Duration::from_millis(100);
@@ -39,7 +39,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             sleep(PULSE).await;
             ready = is_ready(args).await;
         }
-        print(args.connection.get("/status", args.output).await?)?;
+        let answer = args.connection.get("/status", args.output).await?;
+        stream(args.output.form(), |out| out.write_all(&answer))?;
         Ok(if ready? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

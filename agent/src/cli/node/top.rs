@@ -13,6 +13,7 @@ use super::client::{Connection, Output};
 use crate::cli::{print, print_json};
 use crate::runtime::one_thread;
 use crate::serve::CounterEntry;
+use crate::terminal::mark;
 use crate::text::columns;
 
 #[derive(Debug, clap::Args)]
@@ -57,7 +58,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             let rates = rates(&before, &now, at - since);
             match args.output {
                 Output::Json => print_json(&serde_json::json!({"kind": "Top", "items": rates}))?,
-                Output::Text if terminal && !args.once => print(format!("\x1b[2J\x1b[H{}", table(&rates)))?,
+                Output::Text if terminal && !args.once => {
+                    print(format!("{}{}{}", mark("2J"), mark("H"), table(&rates)))?
+                }
                 Output::Text => print(table(&rates))?,
             }
             if args.once || !terminal {

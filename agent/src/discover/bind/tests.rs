@@ -10,6 +10,7 @@ struct Scene {
     world: Option<World>,
     bindings: Bindings,
     slots: u32,
+    bar_further: bool,
 }
 
 fn key(name: &str) -> PodKey {
@@ -30,7 +31,14 @@ impl Scene {
         let node = Node { name: "n1".into(), pod_cidrs: ranges, ..Node::default() };
         let world = World { nodes: BTreeMap::from([("n1".to_owned(), node)]), ..World::default() };
         let bindings = Bindings::default();
-        Self { listing: Listing::default(), results: Vec::new(), world: Some(world), bindings, slots: 8 }
+        Self {
+            listing: Listing::default(),
+            results: Vec::new(),
+            world: Some(world),
+            bindings,
+            slots: 8,
+            bar_further: true,
+        }
     }
 
     /// Another end in namespace `netns`, whose last byte of the MAC is the interface index.
@@ -68,6 +76,7 @@ impl Scene {
             now: Timestamp::UNIX_EPOCH,
             adopt_until: 7,
             slots: self.slots,
+            bar_further: self.bar_further,
         };
         let (bindings, findings) = bind(&self.bindings, &around);
         let again = bind(&bindings, &around);
@@ -76,6 +85,12 @@ impl Scene {
         assert_eq!(slots.len(), bindings.bound.len(), "each has a slot of its own");
         self.bindings = bindings;
         findings
+    }
+
+    fn uninvited(&self, ifindex: u32, pod: Option<&str>) -> Finding {
+        let veth = &self.listing.veths[&ifindex];
+        let (name, addresses) = (veth.name.clone(), veth.addresses());
+        Finding::Uninvited { ifindex, veth: name, pod: pod.map(key), addresses }
     }
 
     fn bound(&self, ifindex: u32) -> &Bound {
@@ -213,9 +228,9 @@ fn other_veths_are_left_alone_and_listed() {
     scene.veth(7, 1, &["172.17.0.2"]);
     scene.listing.veths.insert(8, Veth { name: "veth8".into(), bridge: None, behind: None });
     let findings = scene.look();
-    let further = Finding::Further { veth: "veth6".into(), pod: Some(key("a")), addresses: vec![ip("192.168.7.1")] };
+    let uninvited = scene.uninvited(6, Some("a"));
     let foreign = Finding::Foreign { veth: "veth7".into(), addresses: vec![ip("172.17.0.2")] };
-    assert_eq!(findings, [further, foreign]);
+    assert_eq!(findings, [uninvited, foreign]);
     assert_eq!(scene.bindings.bound.keys().collect::<Vec<_>>(), [&5]);
 }
 
@@ -236,4 +251,69 @@ fn ids_are_not_used_again_and_slots_that_are_used_up_are_said() {
     let findings = scene.look();
     assert!(matches!(&findings[..], [Finding::NoRoom { veth, .. }] if veth == "veth8"), "{findings:?}");
     assert_eq!(scene.bindings.bound.len(), 2);
+}
+
+#[test]
+fn a_further_veth_that_no_result_of_its_pod_names_is_barred() {
+    let mut scene = Scene::new();
+    scene.pod("a", &["10.244.1.5"]);
+    scene.veth(5, 0, &["10.244.1.5"]);
+    scene.veth(6, 0, &[]);
+    assert_eq!(scene.look(), [scene.uninvited(6, Some("a"))]);
+    // Another pod's result does not invite it: its name is the attacker's to choose.
+    scene.result("b", "veth6", &["10.244.1.6"]);
+    assert_eq!(scene.look(), [scene.uninvited(6, Some("a"))]);
+    // Multus has kept what its plugin answered.
+    scene.result("a", "veth6", &["192.168.7.1"]);
+    let further = Finding::Further { veth: "veth6".into(), pod: Some(key("a")), addresses: Vec::new() };
+    assert_eq!(scene.look(), [further]);
+    scene.listing.veths.get_mut(&6).unwrap().name = "renamed".into();
+    assert_eq!(scene.look(), [scene.uninvited(6, Some("a"))]);
+    scene.bar_further = false;
+    assert!(matches!(&scene.look()[..], [Finding::Further { .. }]), "by configuration");
+}
+
+#[test]
+fn a_pod_that_moves_its_own_interface_away_still_has_one_namespace_too_many() {
+    let mut scene = Scene::new();
+    scene.pod("a", &["10.244.1.5"]);
+    scene.veth(5, 0, &["10.244.1.5"]);
+    scene.look();
+    // Into a namespace inside the pod; the new veth leads to where the pod was, or to where it is now.
+    scene.veth(5, 7, &["10.244.1.5"]);
+    scene.veth(6, 0, &[]);
+    scene.veth(8, 7, &["192.168.7.1"]);
+    let barred = [scene.uninvited(6, Some("a")), scene.uninvited(8, Some("a"))];
+    assert_eq!(scene.look(), barred);
+    // Also to an agent that has started since.
+    scene.bindings = serde_json::from_str(&serde_json::to_string(&scene.bindings).unwrap()).unwrap();
+    assert_eq!(scene.look(), barred);
+}
+
+#[test]
+fn a_veth_before_its_pod_is_known_is_barred_and_a_stranger_on_the_pods_bridge_too() {
+    let mut scene = Scene::new();
+    scene.veth(5, 0, &["10.244.1.5"]);
+    scene.veth(6, 0, &["172.17.0.2"]);
+    assert_eq!(scene.look(), [scene.uninvited(6, None)]);
+    scene.listing.veths.get_mut(&5).unwrap().bridge = Some(3);
+    scene.veth(7, 9, &["172.17.0.3"]);
+    scene.listing.veths.get_mut(&7).unwrap().bridge = Some(3);
+    scene.veth(8, 9, &["172.17.0.4"]);
+    scene.listing.veths.get_mut(&8).unwrap().bridge = Some(4);
+    let foreign = Finding::Foreign { veth: "veth8".into(), addresses: vec![ip("172.17.0.4")] };
+    assert_eq!(scene.look(), [scene.uninvited(6, None), scene.uninvited(7, None), foreign]);
+}
+
+#[test]
+fn a_further_veth_with_a_pods_address_gets_an_endpoint_of_its_own_and_no_rights() {
+    let mut scene = Scene::new();
+    scene.pod("a", &["10.244.1.5"]);
+    scene.pod("b", &["10.244.1.6"]);
+    scene.veth(5, 0, &["10.244.1.5"]);
+    scene.veth(6, 1, &["10.244.1.6"]);
+    scene.look();
+    scene.veth(7, 0, &["10.244.1.6"]);
+    scene.look();
+    assert_eq!((scene.pod_of(6), scene.pod_of(7)), (Some(key("b")), None));
 }

@@ -67,7 +67,8 @@ pub const DRIFT_REPAIRED: Metric = counter(
     &[],
     "Records in the kernel's maps that were not what this agent wrote, and were repaired",
 );
-pub const ENDPOINTS: Metric = gauge("endpoints", &["state"], "Veths of pods on this node");
+pub const ENDPOINTS: Metric =
+    gauge("endpoints", &["state"], "Veths of pods on this node; one that is barred drops everything");
 pub const POLICIES: Metric =
     gauge("policies", &["kind", "state"], "Policies of the cluster; one that is rejected fails closed");
 pub const REJECTED: Metric = gauge(

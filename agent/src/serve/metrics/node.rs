@@ -31,7 +31,8 @@ impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (encoder, status) = (&mut encoder, &self.status);
         let endpoints = EndpointState::ALL.map(|state| (vec![state.name().to_owned()], status.count(state) as u64));
-        names::ENDPOINTS.encode(encoder, endpoints)?;
+        let barred = (vec!["barred".to_owned()], status.barred as u64);
+        names::ENDPOINTS.encode(encoder, endpoints.into_iter().chain([barred]))?;
         let policies = status.policies.iter().flat_map(|count| {
             let row = |state: &str, number: usize| (vec![count.kind.to_owned(), state.to_owned()], number as u64);
             [row("enforced", count.enforced), row("rejected", count.rejected)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Tenant;
+use crate::model::{is_printable, printable};
 
 /// A name for each tenant, all different.
 pub(super) fn names(tenants: &[Tenant]) -> Vec<String> {
@@ -20,6 +21,18 @@ pub(super) fn names(tenants: &[Tenant]) -> Vec<String> {
 }
 
 fn short(tenant: &Tenant) -> String {
+    shown(plain(tenant))
+}
+
+/// On one line, and unlike any other value: an annotation may hold anything.
+fn shown(value: String) -> String {
+    if value.chars().all(|character| is_printable(character) && character != '\\') {
+        return value;
+    }
+    printable(&value.replace('\\', "\\\\")).into_owned()
+}
+
+fn plain(tenant: &Tenant) -> String {
     match tenant {
         Tenant::Capsule(name) | Tenant::Namespace(name) => name.clone(),
         Tenant::NamespaceLabel { value, .. } | Tenant::NamespaceAnnotation { value, .. } => value.clone(),
@@ -33,9 +46,9 @@ fn short(tenant: &Tenant) -> String {
 fn long(tenant: &Tenant) -> String {
     match tenant {
         Tenant::Capsule(_) | Tenant::Quarantine(_) => short(tenant),
-        Tenant::NamespaceLabel { key, value } => format!("{key}={value}"),
-        Tenant::NamespaceAnnotation { key, value } => format!("annotation:{key}={value}"),
-        Tenant::PodLabel { key, namespace, value } => format!("pod:{key}={namespace}/{value}"),
+        Tenant::NamespaceLabel { key, value } => shown(format!("{key}={value}")),
+        Tenant::NamespaceAnnotation { key, value } => shown(format!("annotation:{key}={value}")),
+        Tenant::PodLabel { key, namespace, value } => shown(format!("pod:{key}={namespace}/{value}")),
         Tenant::Namespace(name) => format!("namespace:{name}"),
     }
 }

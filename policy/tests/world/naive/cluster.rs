@@ -56,7 +56,7 @@ impl Case<'_> {
         match (peer, &self.other) {
             (ClusterPeer::Pods(pods), Other::Pod(pod)) => self.are(pods, pod),
             (ClusterPeer::Networks(networks), _) => networks.iter().any(|network| network.contains(&self.address)),
-            (ClusterPeer::Nodes(selector), Other::OwnNode | Other::Outside) => {
+            (ClusterPeer::Nodes(selector), Other::OwnNode | Other::OtherNode | Other::Outside) => {
                 let own = self.scene.node.addresses.contains(&self.address);
                 let nodes = self.scene.world.nodes.values();
                 let mut nodes = nodes.filter(|node| selector.matches(&node.labels));

@@ -16,9 +16,12 @@ use k8s_openapi::api::core::v1::Pod;
 pub use said::Said;
 use seen::Other;
 pub use seen::Seen;
-use tenancy::Isolation;
+use tenancy::{Isolation, Member};
 
 use super::NODE;
+
+/// Where the agents serve.
+pub const AGENT_PORT: u16 = 9469;
 
 /// A flow as one of its ends sees it. Its port is the destination's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +85,11 @@ impl Seen {
     /// `endpoints.unknown` says so.
     fn judge_unknown(&self, flow: Flow) -> Said {
         let to_own_node = flow.side == Side::Source && self.has(NODE, flow.address);
+        let to_agent =
+            flow.side == Side::Source && flow.port == AGENT_PORT && self.nodes_at(flow.address).next().is_some();
         match self.config["endpoints"]["unknown"].as_str() {
+            Some("allow") if to_agent => Said::by_tenancy("tenant_isolation"),
+            _ if to_own_node && to_agent => Said::by_tenancy("tenant_isolation"),
             _ if to_own_node => Said::allow("own_node"),
             Some("allow") => Said::allow("no_policy"),
             _ => Said::drop("not_ready"),
@@ -96,11 +103,21 @@ impl Case<'_> {
         if let Some(decided) = self.tier("Admin") {
             return decided;
         }
+        let own = self.seen.member(self.judged);
+        if self.calls_agent() && own.tenant.is_some() {
+            if own.isolation != Isolation::Audit {
+                return Said::by_tenancy("tenant_isolation");
+            }
+            return Said { audited: Some("tenant_isolation"), ..self.below(&own) };
+        }
+        self.below(&own)
+    }
+
+    fn below(&self, own: &Member) -> Said {
         if self.is_own_node() {
             return Said::allow("own_node");
         }
         // 2.
-        let own = self.seen.member(self.judged);
         let foreign = self.foreign();
         if let (Isolation::Strict, Some(reason)) = (own.isolation, foreign) {
             return Said::by_tenancy(reason);
@@ -119,6 +136,12 @@ impl Case<'_> {
     /// Going to the pod's own node. Coming from its address proves nothing.
     fn is_own_node(&self) -> bool {
         self.flow.side == Side::Source && matches!(self.other, Other::OwnNode)
+    }
+
+    /// Going to the port at which agents serve, at a node.
+    fn calls_agent(&self) -> bool {
+        let node = matches!(self.other, Other::OwnNode | Other::DistantNode);
+        self.flow.side == Side::Source && self.flow.port == AGENT_PORT && node
     }
 
     /// Why the other end is foreign to the judged pod's tenant: "another tenant" needs two tenants, and a pod that nobody

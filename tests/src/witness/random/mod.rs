@@ -16,6 +16,7 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::Cluster;
+use super::naive::AGENT_PORT;
 pub use change::{Change, change};
 
 /// Of every cluster's pods.
@@ -26,7 +27,7 @@ const HOST_POD: &str = "z/host";
 const TENANTS: [&str; 2] = ["red", "green"];
 const NODES: [(&str, &str, &str); 2] =
     [(super::NODE, "172.18.0.2", "fd00:172:18::2"), ("other", "172.18.0.3", "fd00:172:18::3")];
-const PORTS: [u16; 4] = [53, 80, 81, 8080];
+const PORTS: [u16; 5] = [53, 80, 81, 8080, AGENT_PORT];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 const PORT_NAMES: [&str; 3] = ["web", "dns", "none"];
 /// Some with bits set beyond their prefix.
