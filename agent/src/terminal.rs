@@ -106,7 +106,10 @@ pub fn guarded(text: &str, form: Form) -> String {
         if stays {
             shown.push(character);
         } else if form == Form::Json {
-            character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| drop(write!(shown, "\\u{unit:04x}")));
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
         } else {
             let _ = write!(shown, "{}", character.escape_unicode());
         }

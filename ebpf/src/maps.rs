@@ -131,6 +131,11 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 #[map]
 pub static IDS: HashMap<[u32; 2], [u8; 16]> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
 
+/// The second word of a function's result; of no interest to the agent. A function that the verifier looks at by itself
+/// returns one word in a register.
+#[map]
+pub static FURTHER_RESULT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// What a program has read of its packet; of no interest to the agent.
 #[map]
 pub static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(1, 0);

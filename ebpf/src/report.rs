@@ -6,7 +6,7 @@ use aya_log_ebpf::debug;
 use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Traffic};
 use common::decide::{Outcome, Seen, Tables, Verdict};
 
-use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SETTINGS, TOLD};
+use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SEEN, SETTINGS, TOLD};
 use crate::tables::Maps;
 
 /// Counts a packet that passes.
@@ -29,29 +29,42 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
     if let Verdict::Allow(_) = outcome.verdict {
         passed(direction, length);
     }
-    match (outcome.verdict, outcome.audited) {
-        (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, false),
-        (Verdict::Allow(_), Some(reason)) => tell(direction, context, seen, reason, true),
-        (Verdict::Allow(_), None) => {}
+    if told(outcome).is_some() {
+        // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
+        debug!(context, "{} {}: rule {}", direction as u8, outcome.endpoint, outcome.rule);
+        // SAFETY: the context's own field.
+        let ifindex = unsafe { (*context.skb.skb).ifindex };
+        tell(direction as u64, length, ifindex);
     }
 }
 
+/// The reason that a packet drops for, or would drop for but for tenancy's audit mode (`true`).
 #[inline(always)]
-fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason, audited: bool) {
+const fn told(outcome: &Outcome) -> Option<(DropReason, bool)> {
+    match (outcome.verdict, outcome.audited) {
+        (Verdict::Drop(reason), _) => Some((reason, false)),
+        (Verdict::Allow(_), Some(reason)) => Some((reason, true)),
+        (Verdict::Allow(_), None) => None,
+    }
+}
+
+/// Counts the drop that `SEEN` holds, and sends its event as far as the rate limit allows. A global function: the verifier
+/// looks at it by itself, once, and not once for each way that ends in a drop. `hook` is a [`Direction`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tell(hook: u64, length: u32, ifindex: u32) -> u64 {
+    let direction = if hook == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
+    let Some(seen) = SEEN.get(0) else { return 0 };
+    let Some((reason, audited)) = told(&seen.outcome) else { return 0 };
     let Outcome { source_tenant, destination_tenant, direction: whose, .. } = seen.outcome;
     let key = DropKey::new(source_tenant, destination_tenant, whose, reason, audited);
-    let length = context.len();
     count_drop(key, DropKey::overflow(whose, reason, audited), length);
-    // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
-    debug!(
-        context,
-        "{} {}: reason {} rule {}", direction as u8, seen.outcome.endpoint, reason as u8, seen.outcome.rule
-    );
-    if may_tell(direction, context, seen, reason) {
+    if may_tell(direction, ifindex, seen, reason) {
         send(direction, length, seen, reason, audited);
     } else {
         count(Counter::EventsLost);
     }
+    0
 }
 
 #[inline(always)]
@@ -104,15 +117,13 @@ pub fn count(counter: Counter) {
 /// Whether there is to be an event: no endpoint's drops keep another's from being told, and no flood the first of another
 /// kind.
 #[inline(always)]
-fn may_tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason) -> bool {
+fn may_tell(direction: Direction, ifindex: u32, seen: &Seen, reason: DropReason) -> bool {
     let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
     let far = match direction {
         Direction::Egress => &seen.datagram.destination.words,
         Direction::Ingress => &seen.datagram.source.words,
     };
     let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
-    // SAFETY: the context's own field.
-    let ifindex = unsafe { (*context.skb.skb).ifindex };
     let told = Maps.interface(ifindex).and_then(|interface| TOLD.get_ptr_mut(interface.slot()));
     let Some(told) = told else { return has_budget(second, budget) };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.

@@ -7,11 +7,13 @@ use common::abi::{
     FragmentPorts, Interface, Lead, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
     tunnel_bit,
 };
-use common::decide::{Addresses, Judgement, Question, Rules, Tables, Tiers, judge_profile};
+use common::decide::{
+    Addresses, Behind, Call, Decision, Judgement, MaybeService, Question, Remote, Rules, Tables, Tiers, judge_profile,
+};
 
 use crate::maps::{
-    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4,
-    RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
+    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, FURTHER_RESULT, PEER_V4, PEER_V6, PORT,
+    PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
 };
 use crate::report::count;
 
@@ -119,14 +121,15 @@ impl Tables for Maps {
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         /// Only where there is none.
         const BPF_NOEXIST: u64 = 1;
-        let value = [entry.epoch.get(), entry.state.get()];
+        // SAFETY: a `FlowEntry` is two cells of u64.
+        let value = unsafe { &*core::ptr::from_ref(entry).cast::<[u64; 2]>() };
         // Counted, but not where there is one: whatever else is made and not there has been evicted.
-        if FLOW.insert(key, &value, BPF_NOEXIST).is_ok() {
+        if FLOW.insert(key, value, BPF_NOEXIST).is_ok() {
             count(Counter::FlowsEntered);
             return true;
         }
         // Its ports are used again. To replace the entry would take another one first, which may evict a flow.
-        let Some(earlier) = self.flow(key) else { return FLOW.insert(key, &value, 0).is_ok() };
+        let Some(earlier) = self.flow(key) else { return FLOW.insert(key, value, 0).is_ok() };
         earlier.renew(entry.epoch.get(), FlowState(entry.state.get()));
         true
     }
@@ -153,6 +156,63 @@ impl Tables for Maps {
         let Question { peer, port, direction, tiers } = *question;
         of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32 | (tiers as u64) << 33))
     }
+
+    #[inline(always)]
+    fn remote(&self, address: &Address, port: PortKey) -> Remote {
+        let [a, b, c, d] = address.words;
+        let peer = remote_of(u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d), port.0);
+        Remote { peer: Peer(peer), service: MaybeService::of_word(further_result()) }
+    }
+
+    #[inline(always)]
+    fn behind(&self, profile: u64, call: &Call, number: u32, owns: bool) -> Behind {
+        let Call { end: Remote { peer, service }, port, opened } = call;
+        let flags = u64::from(*opened) << 32 | u64::from(owns) << 33;
+        let found = behind(profile, peer.0, service.word(), u64::from(number) | flags, port.0);
+        let decision = match found >> 32 {
+            0 => Decision::Asks,
+            1 => Decision::Missing,
+            2 => Decision::Itself,
+            _ => Decision::Undecided,
+        };
+        Behind { decision, peer: Peer(further_result()), port: PortKey(found as u32) }
+    }
+}
+
+/// The second word that a function has returned: see [`FURTHER_RESULT`].
+#[inline(always)]
+fn further_result() -> u64 {
+    FURTHER_RESULT.get(0).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn return_further(word: u64) {
+    if let Some(result) = FURTHER_RESULT.get_ptr_mut(0) {
+        // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
+        unsafe { *result = word }
+    }
+}
+
+/// [`Tables::remote`] as a global function. `front`, `back`: the words of the address, two in each.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn remote_of(front: u64, back: u64, port: u32) -> u64 {
+    let words = [(front >> 32) as u32, front as u32, (back >> 32) as u32, back as u32];
+    let Remote { peer, service } = Remote::of(&Maps, &Address { words }, PortKey(port));
+    return_further(service.word());
+    peer.0
+}
+
+/// [`Tables::behind`] as a global function. `asked`: bits 0–31 the number of the backends, 32 that the pod alone can have
+/// opened the flow, 33 that the pod is the only end. Returns the port in bits 0–31 and a [`Decision`] above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn behind(profile: u64, peer: u64, service: u64, asked: u64, port: u32) -> u64 {
+    let end = Remote { peer: Peer(peer), service: MaybeService::of_word(service) };
+    let call = Call { end, port: PortKey(port), opened: asked >> 32 & 1 != 0 };
+    let found = call.behind(&Maps, asked as u32, Maps.profile(profile), |_| asked >> 33 & 1 != 0);
+    return_further(found.peer.0);
+    (found.decision as u64) << 32 | u64::from(found.port.0)
 }
 
 /// First fragments that an endpoint may enter in a second on one CPU: half of the table, so that those of others, whose

@@ -52,7 +52,8 @@ fn at(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(address.into(), port)
 }
 
-fn service(name: &str, labels: Value, spec: Value) -> Value {
+fn service(name: &str, labels: impl Into<Value>, spec: impl Into<Value>) -> Value {
+    let (labels, spec): (Value, Value) = (labels.into(), spec.into());
     json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"namespace": "red", "name": name, "labels": labels}, "spec": spec})
 }
@@ -62,6 +63,9 @@ fn slice(service: &str, name: &str, address: &str, port: u16) -> Value {
         "metadata": {"namespace": "red", "name": name, "labels": {"kubernetes.io/service-name": service}},
         "ports": [{"port": port}], "endpoints": [{"addresses": [address]}]})
 }
+
+/// Another way to write an address.
+type Write<'a> = &'a dyn Fn(&str) -> String;
 
 impl Field {
     fn new() -> Self {
@@ -138,7 +142,7 @@ impl Field {
         let own = self.address("own").to_string();
         let server = self.address("server").to_string();
         let padded = |ip: &str| ip.split('.').map(|part| format!("{part:0>3}")).collect::<Vec<_>>().join(".");
-        let kinds: [(&str, &dyn Fn(&str) -> String, usize); 3] = [
+        let kinds: [(&str, Write<'_>, usize); 3] = [
             ("leading zeros", &padded, 0),
             ("IPv4-mapped", &|ip| format!("::ffff:{ip}"), 0),
             ("101 ports", &|ip| ip.to_owned(), 100),

@@ -170,7 +170,7 @@ fn neighbour_discovery_carries_nothing_else() {
         let wrapped = ends.ethernet(0x86dd, &frames::ipv6(source, other.into(), 255, 60, &wrapped));
         assert_eq!(scene.send(0, wrapped).outcome.verdict, dropped(Malformed), "before the message");
         let report = neighbourly(&ends, 131, &[&[0; 20]]);
-        assert_eq!(scene.send(0, report.clone()).outcome.verdict, allowed(Neighbour));
+        assert_eq!(scene.send(0, report).outcome.verdict, allowed(Neighbour));
         let long = neighbourly(&ends, 131, &[&[0; 20], &[7; 400]]);
         assert_eq!(scene.send(0, long).outcome.verdict, dropped(Malformed), "behind a report");
         let long = neighbourly(&ends, 143, &[&[0; 4], &[7; 400]]);

@@ -53,6 +53,7 @@ fn desired() -> Desired {
             (RuleKey::identity(4, 11), ProgramRef::new(0, 2)),
             (RuleKey::class(4, 2), ProgramRef::new(0, 1)),
         ]),
+        tunnels: BTreeMap::from([(74, 1 << 53), (132, 1 << 24)]),
         ports: BTreeMap::from([(0, row(PortKey::new(6, 79).0)), (1, row(PortKey::LAST.0))]),
     };
     let ids = Ids(BTreeMap::from([(Id { kind: Kind::Identity, number: 11 }, [5; 16])]));

@@ -14,7 +14,7 @@ pub struct Field {
 }
 
 /// Every field, in the order in which people write them.
-pub const FIELDS: [Field; 20] = [
+pub const FIELDS: [Field; 21] = [
     Field {
         path: "tenancy.mode",
         values: "`off`, `audit`, `baseline` or `strict`",

@@ -109,12 +109,13 @@ impl Veths {
         let mut whole = true;
         let bound = self.bindings.bound.iter().map(|(&ifindex, bound)| (ifindex, &bound.veth, bound.adopt_until != 0));
         let barred = self.barred().map(|(ifindex, veth)| (ifindex, veth, false));
-        for (ifindex, veth, runs) in bound.chain(barred) {
+        let veths: Vec<_> = bound.chain(barred).map(|(ifindex, veth, runs)| (ifindex, veth.clone(), runs)).collect();
+        for (ifindex, veth, runs) in veths {
             let progress = self.progress.entry(ifindex).or_default();
             if progress.attached || (runs && which == Which::Newcomers) {
                 continue;
             }
-            let attached = datapath.attach(ifindex, veth);
+            let attached = datapath.attach(ifindex, &veth);
             if attached.is_err() && if_nametoindex(veth.as_str()).is_err() {
                 // It has gone away since it was listed: the next sighting will not have it.
                 continue;

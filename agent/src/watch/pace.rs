@@ -283,7 +283,7 @@ mod tests {
         assert!(pace.next(start).is_none());
         let text = vec![b' '; WAITING / 4];
         for name in ["c", "d", "e", "f", "g"] {
-            let Event::Apply(object) = change("x", name) else { unreachable!() };
+            let Event::Apply(object) = change("x", name) else { panic!("an object") };
             let event = Event::Apply(Object { text: text.clone(), ..object });
             assert!(pace.admit(&owners, Resource::Pods, event, start).is_none());
         }

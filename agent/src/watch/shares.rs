@@ -110,6 +110,9 @@ impl fmt::Display for Over {
     }
 }
 
+/// Sizes and keys of an owner's objects, by namespace.
+type ByNamespace<'k> = BTreeMap<&'k str, Vec<(usize, &'k Key)>>;
+
 /// The objects that are over their owner's share: the largest of the largest namespaces of who has most. It depends on
 /// what there is and not on the order in which it came, so that all nodes agree.
 pub(super) fn over<'k>(
@@ -117,7 +120,7 @@ pub(super) fn over<'k>(
     owners: &'k Owners,
     share: Share,
 ) -> BTreeSet<&'k Key> {
-    let mut by_owner: HashMap<Owner<'k>, BTreeMap<&'k str, Vec<(usize, &'k Key)>>> = HashMap::new();
+    let mut by_owner: HashMap<Owner<'k>, ByNamespace<'k>> = HashMap::new();
     let mut over = BTreeSet::new();
     for (key, size) in sizes {
         if size > share.object {

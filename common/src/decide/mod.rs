@@ -15,7 +15,7 @@ mod track;
 mod tunnel;
 
 pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, calls_agent, consult, foreign, judge};
-pub use service::{Addresses, Call, Called, MaybeService, Remote, delegate};
+pub use service::{Addresses, Behind, Call, Called, Decision, MaybeService, Remote, delegate};
 pub use tables::{Tables, judge_profile};
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 

@@ -48,6 +48,20 @@ impl MaybeService {
         }
     }
 
+    /// All that it says, as a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`Self::word`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     /// The number of the backends.
     #[must_use]
     #[inline(always)]
@@ -150,19 +164,33 @@ impl Call {
         owns: impl Fn(&Address) -> bool,
         mut judge: impl FnMut(&Question) -> Judgement,
     ) -> Called {
-        let peer = self.end.peer;
-        if let Some(tiers) = self.end.asked_itself() {
-            let judgement = judge(&Question { tiers, ..Question::new(Direction::Egress, peer, self.port) });
-            if let Verdict::Drop(_) = judgement.verdict {
-                return Called { judgement, peer };
-            }
+        if let Some(refused) = self.judge_itself(&mut judge) {
+            return refused;
         }
-        let unknown = |judgement| Called { judgement, peer: Peer::SERVICE };
-        let Some(backends) = addresses.backends(number) else {
-            return unknown(Judgement::dropped(DropReason::Capacity));
-        };
+        self.judge_behind(&self.behind(addresses, number, caller, owns), judge)
+    }
+
+    /// The refusal of the address itself, as far as nobody else may answer for it. `None` where what is behind it decides.
+    #[inline(always)]
+    pub(super) fn judge_itself(&self, mut judge: impl FnMut(&Question) -> Judgement) -> Option<Called> {
+        let peer = self.end.peer;
+        let tiers = self.end.asked_itself()?;
+        let judgement = judge(&Question { tiers, ..Question::new(Direction::Egress, peer, self.port) });
+        if let Verdict::Drop(_) = judgement.verdict { Some(Called { judgement, peer }) } else { None }
+    }
+
+    /// The end whose verdict holds for each of the backends.
+    #[inline(always)]
+    pub fn behind<A: Addresses>(
+        &self,
+        addresses: &A,
+        number: u32,
+        caller: Option<&Profile>,
+        owns: impl Fn(&Address) -> bool,
+    ) -> Behind {
+        let Some(backends) = addresses.backends(number) else { return Behind::of(Decision::Missing) };
         if owns(&backends.alone) {
-            return unknown(Judgement::of_itself());
+            return Behind::of(Decision::Itself);
         }
         let protocol = self.port.protocol();
         let asked = match (backends.kinds, caller) {
@@ -171,13 +199,55 @@ impl Call {
             _ => None,
         };
         let Some(backend) = asked else {
-            return unknown(judge(&Question::new(Direction::Egress, Peer::SERVICE, PortKey::new(protocol, 0))));
+            return Behind { port: PortKey::new(protocol, 0), ..Behind::of(Decision::Asks) };
         };
         if backend.differs() && !self.end.is_elsewhere() {
-            return unknown(Judgement::dropped(DropReason::ServiceUndecided));
+            return Behind::of(Decision::Undecided);
         }
-        let judgement = judge(&Question::new(Direction::Egress, backend.peer, PortKey::new(protocol, backend.port())));
-        Called { judgement: if self.opened { judgement.with_refusal() } else { judgement }, peer: backend.peer }
+        Behind { decision: Decision::Asks, peer: backend.peer, port: PortKey::new(protocol, backend.port()) }
+    }
+
+    /// The verdict on what is behind a Service.
+    #[inline(always)]
+    pub(super) fn judge_behind(&self, behind: &Behind, mut judge: impl FnMut(&Question) -> Judgement) -> Called {
+        let Behind { decision, peer, port } = *behind;
+        let judgement = match decision {
+            Decision::Asks => judge(&Question::new(Direction::Egress, peer, port)),
+            Decision::Missing => Judgement::dropped(DropReason::Capacity),
+            Decision::Itself => Judgement::of_itself(),
+            Decision::Undecided => Judgement::dropped(DropReason::ServiceUndecided),
+        };
+        Called { judgement: if self.opened { judgement.with_refusal() } else { judgement }, peer }
+    }
+}
+
+/// How a call of a Service is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Decision {
+    /// By the rules for one end.
+    Asks = 0,
+    /// There is no row of what is behind it.
+    Missing = 1,
+    /// The pod that calls is its only end.
+    Itself = 2,
+    /// Some ends are allowed, others are not.
+    Undecided = 3,
+}
+
+/// The end that stands for what is behind a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    pub decision: Decision,
+    pub peer: Peer,
+    /// Protocol and port at the end.
+    pub port: PortKey,
+}
+
+impl Behind {
+    #[inline(always)]
+    const fn of(decision: Decision) -> Self {
+        Self { decision, peer: Peer::SERVICE, port: PortKey(0) }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The look-ups that judging a packet needs: BPF maps in the kernel, ordinary maps on the host.
 
-use super::{Addresses, Judgement, Question, Rules, judge};
+use super::{Addresses, Behind, Call, Judgement, Question, Remote, Rules, judge, tunnel};
 use crate::abi::{
-    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
+    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortKey, Profile,
+    Settings,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
@@ -31,6 +32,34 @@ pub trait Tables: Rules + Addresses {
     {
         judge_profile(self, profile, question)
     }
+
+    /// [`Remote::of`]: in the programs a function of its own, too.
+    #[inline(always)]
+    fn remote(&self, address: &Address, port: PortKey) -> Remote
+    where
+        Self: Sized,
+    {
+        Remote::of(self, address, port)
+    }
+
+    /// The end that stands for what is behind a Service that a pod with this profile calls: in the programs a function of
+    /// its own, too. `owns`: the only end is the pod itself.
+    #[inline(always)]
+    fn behind(&self, profile: u64, call: &Call, number: u32, owns: bool) -> Behind
+    where
+        Self: Sized,
+    {
+        call.behind(self, number, self.profile(profile), |_| owns)
+    }
+}
+
+/// [`Tables::judge`] of what may be a tunnel packet to where a node would open it.
+#[inline(always)]
+pub(super) fn judge_unless_tunnel<T: Tables>(tables: &T, profile: u64, question: &Question) -> Judgement {
+    if tunnel::is_refused(tables, question.port, question.peer) {
+        return Judgement::dropped(DropReason::Tunnel);
+    }
+    tables.judge(profile, question)
 }
 
 /// What an address is to policy.

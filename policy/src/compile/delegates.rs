@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::abi::{Backend, DelegateKey, Direction, DropReason, Profile};
+use common::abi::{Backend, DelegateKey, Direction, DropReason, PortKey, Profile};
 use common::decide::{Judgement, delegate, judge, leads_astray};
 
 use super::shares::Payer;
@@ -28,12 +28,11 @@ pub(super) struct Callers {
 
 impl Callers {
     /// Those of the tables, and those of the compile that is in force: their endpoints meet new backends before they
-    /// get their new profiles. Whoever nothing restricts needs no delegate.
+    /// get their new profiles.
     pub(super) fn of(tables: &Tables, previous: Option<&Compiled>) -> Self {
-        let is_restricted = |it: &&Profile| it.direction(Direction::Egress).set != 0 || it.tenant.0 != 0;
         let of = |tables: &Tables, profiles: &mut BTreeMap<_, _>| {
-            let restricted = tables.profiles.values().filter(|it| it.written != 0).filter(is_restricted);
-            profiles.extend(restricted.map(|profile| (DelegateKey::new(0, profile), *profile)));
+            let written = tables.profiles.values().filter(|it| it.written != 0);
+            profiles.extend(written.map(|profile| (DelegateKey::new(0, profile), *profile)));
         };
         let mut profiles = BTreeMap::new();
         of(tables, &mut profiles);
@@ -49,12 +48,20 @@ impl Callers {
         self.profiles.len()
     }
 
-    /// Finds the delegate of backends for each caller.
+    /// Finds the delegate of backends for each caller. A caller that nothing restricts needs one only where a kind may be
+    /// a way into a tunnel.
     pub(super) fn add(&self, tables: &mut Tables, backends: u32, group: &Group) {
+        let is_astray = |tables: &Tables, port, peer| leads_astray(port, peer, |port| tables.is_tunnel_port(port));
+        let port = |kind: &Backend| PortKey::new(group.protocol, kind.port());
+        let some_astray = group.kinds.iter().any(|kind| is_astray(tables, port(kind), kind.peer));
         for (key, profile) in &self.profiles {
+            let is_restricted = profile.direction(Direction::Egress).set != 0 || profile.tenant.0 != 0;
+            if !is_restricted && !some_astray {
+                continue;
+            }
             let kinds = group.kinds.iter().copied();
             let found = delegate(kinds, group.protocol, |question| {
-                if leads_astray(question.port, question.peer, |port| tables.is_tunnel_port(port)) {
+                if is_astray(tables, question.port, question.peer) {
                     return Judgement::dropped(DropReason::Tunnel);
                 }
                 judge(&*tables, profile, *question)

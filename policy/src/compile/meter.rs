@@ -264,9 +264,10 @@ impl<'a> Meter<'a> {
             }
         }
         let weigh = |(owner, owned): (Option<usize>, Owned<'s>)| {
-            let weight = match of {
-                Resource::Work => Classes::named(&owned.blocks, self.budget.work),
-                _ => prefixes(&owned.blocks),
+            let weight = if of == Resource::Work {
+                Classes::named(&owned.blocks, self.budget.work)
+            } else {
+                prefixes(&owned.blocks)
             };
             (weight, Reverse(owner), owned.namespaces)
         };
@@ -277,10 +278,11 @@ impl<'a> Meter<'a> {
         let mut largest: Vec<_> =
             namespaces.into_iter().map(|(name, blocks)| (Reverse(prefixes(&blocks)), name)).collect();
         largest.sort_unstable();
-        let enough = match of {
+        let enough = if of == Resource::Work {
             // Work grows faster than what makes it: half of them at a time.
-            Resource::Work => largest.iter().take(largest.len().div_ceil(2)).map(|(prefixes, _)| prefixes.0).sum(),
-            _ => needed.saturating_sub(self.limit(of)).min((most - next).max(1)),
+            largest.iter().take(largest.len().div_ceil(2)).map(|(prefixes, _)| prefixes.0).sum()
+        } else {
+            needed.saturating_sub(self.limit(of)).min((most - next).max(1))
         };
         let mut freed = 0;
         let over = largest.into_iter().take_while(|(Reverse(prefixes), _)| {

@@ -55,7 +55,7 @@ impl Services<'_, '_> {
             }
             numbers.insert((doors, protocol), number);
         }
-        self.add_delegates(&rewrites, callers, groups, tables);
+        self.add_delegates(&rewrites, callers, &groups, tables);
         let mut names = Names::new();
         for (key, called) in &rewrites.called {
             let lead = Lead::new(numbers.get(&asked(called, key)).copied().unwrap_or_default());
@@ -95,7 +95,7 @@ impl Services<'_, '_> {
         &mut self,
         rewrites: &Rewrites<'_>,
         callers: &Callers,
-        groups: BTreeMap<u32, Group>,
+        groups: &BTreeMap<u32, Group>,
         tables: &mut Tables,
     ) {
         let claims: Vec<(shares::Payer, usize)> = groups

@@ -20,7 +20,7 @@ enum Other<'a> {
     Pod(&'a Pod),
     UnknownPod,
     OwnNode,
-    OtherNode,
+    DistantNode,
     Outside,
 }
 
@@ -74,7 +74,7 @@ fn other(scene: &Scene, address: IpAddr) -> Other<'_> {
         return Other::OwnNode;
     }
     if world.nodes.values().any(|node| node.addresses.contains(&address)) {
-        return Other::OtherNode;
+        return Other::DistantNode;
     }
     let in_range = world.nodes.values().flat_map(|node| &node.pod_cidrs).any(|range| range.contains(&address));
     if in_range { Other::UnknownPod } else { Other::Outside }
@@ -104,7 +104,7 @@ impl Case<'_> {
                 let quarantine = [own, other].iter().any(|it| tenancy.tenants()[*it].is_quarantine());
                 if quarantine { DropReason::Quarantine } else { DropReason::TenantIsolation }
             }),
-            Other::OwnNode | Other::OtherNode | Other::Outside => None,
+            Other::OwnNode | Other::DistantNode | Other::Outside => None,
         });
         if let (Isolation::Strict, Some(reason)) = (own.mode, foreign) {
             return plain(Verdict::Drop(reason));
@@ -119,7 +119,7 @@ impl Case<'_> {
     fn calls_agent(&self) -> bool {
         self.direction == Direction::Egress
             && self.port == self.scene.config.agent_port
-            && matches!(self.other, Other::OwnNode | Other::OtherNode)
+            && matches!(self.other, Other::OwnNode | Other::DistantNode)
     }
 
     fn network_policies(&self, isolated: Option<DropReason>) -> Option<Expected> {
@@ -186,7 +186,7 @@ impl Case<'_> {
                 };
                 in_namespace && pods.as_ref().is_none_or(|pods| pods.matches(&pod.labels))
             }
-            (Peer::Pods { .. }, Other::OwnNode | Other::OtherNode | Other::Outside) => false,
+            (Peer::Pods { .. }, Other::OwnNode | Other::DistantNode | Other::Outside) => false,
         }
     }
 

@@ -44,11 +44,11 @@ impl Probes {
     #[must_use]
     pub fn new(mut world: World, config: &Config, node: &NodeView, ends: &BTreeSet<End>) -> Self {
         put(&mut world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE, "labels": name_label(NAMESPACE)}}));
-        add_probe(&mut world, node, 0, json!([{}]));
+        add_probe(&mut world, node, 0, &json!([{}]));
         let numbers: BTreeMap<End, u32> = ends.iter().copied().zip(1..).collect();
         for (end, number) in &numbers {
             let egress = all_but(&world, *end);
-            add_probe(&mut world, node, *number, egress);
+            add_probe(&mut world, node, *number, &egress);
         }
         let all = 0..=numbers.len() as u32;
         let node = NodeView { endpoints: all.map(binding).collect(), ..node.clone() };
@@ -113,7 +113,7 @@ fn all_but(world: &World, (end, protocol): End) -> Value {
     json!([{"to": others}, {"to": itself, "ports": ports}])
 }
 
-fn add_probe(world: &mut World, node: &NodeView, number: u32, egress: Value) {
+fn add_probe(world: &mut World, node: &NodeView, number: u32, egress: &Value) {
     let (name, addresses) = (name_of(number), binding(number).addresses);
     put(
         world,

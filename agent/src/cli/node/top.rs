@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             match args.output {
                 Output::Json => print_json(&serde_json::json!({"kind": "Top", "items": rates}))?,
                 Output::Text if terminal && !args.once => {
-                    print(format!("{}{}{}", mark("2J"), mark("H"), table(&rates)))?
+                    print(format!("{}{}{}", mark("2J"), mark("H"), table(&rates)))?;
                 }
                 Output::Text => print(table(&rates))?,
             }

@@ -1,5 +1,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -20,10 +21,14 @@ const NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 /// The port on a thread of its own, as the agent has it.
 struct Served {
     at: SocketAddr,
+    /// One test at a time: they measure how long an answer takes.
+    _turn: MutexGuard<'static, ()>,
     scrapes: Arc<AtomicUsize>,
 }
 
 fn served() -> Served {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scrapes = Arc::new(AtomicUsize::new(0));
     let (shared, count) = (Scrapes::default(), Arc::clone(&scrapes));
     let metrics = move || async move {
@@ -39,16 +44,20 @@ fn served() -> Served {
     let listener = runtime.block_on(TcpListener::bind(SocketAddr::new(NODE.into(), 0))).unwrap();
     let at = listener.local_addr().unwrap();
     thread::spawn(move || runtime.block_on(serve(listener, router, |from| from == NODE)));
-    Served { at, scrapes }
+    Served { at, _turn: turn, scrapes }
+}
+
+/// A connection from an address of the loopback network.
+fn connect_from(last: u8, to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
 }
 
 impl Served {
-    /// A connection from an address of the loopback network.
     fn connect(&self, last: u8) -> std::io::Result<std::net::TcpStream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())?;
-        socket.connect(&self.at.into())?;
-        Ok(socket.into())
+        connect_from(last, self.at)
     }
 
     /// The whole answer to a request; empty where the port closes at once.
@@ -85,16 +94,16 @@ fn anonymous_memory() -> u64 {
 
 #[test]
 fn a_flood_of_pipelined_scrapes_is_one_scrape_a_second_and_no_probe_waits() {
-    let served = Arc::new(served());
+    let served = served();
     let (since, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     // 500 connections by two threads: as many threads as clients would starve the port of a processor that it has to itself
     // where its clients are other machines.
     let flood = |half: u8| {
-        let (served, stop) = (Arc::clone(&served), Arc::clone(&stop));
+        let (at, stop) = (served.at, Arc::clone(&stop));
         thread::spawn(move || {
             let requests = "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n".repeat(50);
             let connect = |last: u8| {
-                let stream = served.connect(2 + last)?;
+                let stream = connect_from(2 + last, at)?;
                 stream.set_nonblocking(true)?;
                 (&stream).write_all(requests.as_bytes()).map(|()| stream)
             };

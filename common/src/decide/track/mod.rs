@@ -12,12 +12,11 @@ use demand::Demand;
 use origin::Origin;
 
 use super::judge::{Judgement, Question, Verdict};
-use super::tables::peer_of;
+use super::tables::{judge_unless_tunnel, peer_of};
 use super::timeouts::{is_alive, next, worth_writing};
 use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants, tunnel};
 use crate::abi::{
-    Address, AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
-    TenantId,
+    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
@@ -166,7 +165,7 @@ fn ask<T: Tables>(
 /// What a pod that opens this flow calls.
 #[inline(always)]
 fn called_at<T: Tables>(context: &Context<'_, T>, key: &FlowKey) -> Remote {
-    Remote::of(context.tables, &key.remote, port_of(Direction::Egress, key))
+    context.tables.remote(&key.remote, port_of(Direction::Egress, key))
 }
 
 /// Judges a pod, a node or what lies outside.
@@ -196,14 +195,12 @@ fn call<T: Tables>(context: &Context<'_, T>, end: Remote, service: u32, key: &Fl
         return Called { judgement: Judgement::dropped(DropReason::NotReady), peer: Peer::SERVICE };
     }
     let call = Call { end, port: port_of(Direction::Egress, key), opened: demand.is_opened_by_pod() };
-    let owns = |address: &Address| endpoint.owns(address);
-    let judge = |question: &Question| {
-        if tunnel::is_refused(*tables, question.port, question.peer) {
-            return Judgement::dropped(DropReason::Tunnel);
-        }
-        tables.judge(endpoint.profile, question)
-    };
-    call.judge(*tables, service, tables.profile(endpoint.profile), owns, judge)
+    let judge = |question: &Question| judge_unless_tunnel(*tables, endpoint.profile, question);
+    if let Some(refused) = call.judge_itself(judge) {
+        return refused;
+    }
+    let owns = tables.backends(service).is_some_and(|backends| endpoint.owns(&backends.alone));
+    call.judge_behind(&tables.behind(endpoint.profile, &call, service, owns), judge)
 }
 
 /// The flag of a flow that was opened in this direction.

@@ -47,7 +47,9 @@ impl Case<'_> {
             Other::UnknownPod => {
                 rule.action != Action::Accept && rule.peers.iter().any(|peer| self.may_be_unknown(peer))
             }
-            Other::Pod(_) | Other::OwnNode | Other::Outside => rule.peers.iter().any(|peer| self.is(peer)),
+            Other::Pod(_) | Other::OwnNode | Other::DistantNode | Other::Outside => {
+                rule.peers.iter().any(|peer| self.is(peer))
+            }
         };
         (is_peer && self.port_matches(&rule.ports)).then_some(rule.action)
     }
@@ -56,7 +58,7 @@ impl Case<'_> {
         match (peer, &self.other) {
             (ClusterPeer::Pods(pods), Other::Pod(pod)) => self.are(pods, pod),
             (ClusterPeer::Networks(networks), _) => networks.iter().any(|network| network.contains(&self.address)),
-            (ClusterPeer::Nodes(selector), Other::OwnNode | Other::OtherNode | Other::Outside) => {
+            (ClusterPeer::Nodes(selector), Other::OwnNode | Other::DistantNode | Other::Outside) => {
                 let own = self.scene.node.addresses.contains(&self.address);
                 let nodes = self.scene.world.nodes.values();
                 let mut nodes = nodes.filter(|node| selector.matches(&node.labels));

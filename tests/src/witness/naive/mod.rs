@@ -69,11 +69,12 @@ impl Seen {
     #[must_use]
     pub fn judge(&self, pod: &str, own: &[IpAddr], flow: Flow) -> Said {
         // 0.
-        if flow.made_by_node {
-            return Said::allow("own_node");
-        }
-        if own.contains(&flow.address) {
+        // Fragments that the node makes of others' packets look like its own: only its address tells.
+        if own.contains(&flow.address) && !flow.made_by_node {
             return Said::allow("same_pod");
+        }
+        if flow.made_by_node && self.is_own_node(pod, flow.address) {
+            return Said::allow("own_node");
         }
         match self.pod(pod).filter(|pod| self.is_heard_of(pod)) {
             Some(judged) => Case { seen: self, judged, flow, other: self.other(judged, flow.address) }.judge(),

@@ -101,6 +101,13 @@ impl Seen {
         self.nodes_at(address).any(|it| name_of(&it.metadata) == node)
     }
 
+    /// Whether a pod's node has an address, and no pod has it.
+    pub(super) fn is_own_node(&self, pod: &str, address: IpAddr) -> bool {
+        let node = self.pod(pod).and_then(|pod| pod.spec.as_ref()?.node_name.as_deref()).unwrap_or(NODE);
+        let is_pods = |pod: &Pod| !is_on_host(pod) && pod_addresses(pod).contains(&address);
+        self.has(node, address) && !self.pods.iter().any(is_pods)
+    }
+
     /// "A pod's address always wins." "A hostNetwork pod is its node."
     pub(super) fn other(&self, judged: &Pod, address: IpAddr) -> Other<'_> {
         let has = |pod: &&Pod| !is_on_host(pod) && pod_addresses(pod).contains(&address);
