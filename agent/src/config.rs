@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use policy::model::{Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::kernel::MapCapacities;
+use crate::kernel::{AfterDnat, MapCapacities};
 
 pub use fields::{FIELDS, Field};
 use routers::Routers;
@@ -21,6 +21,8 @@ use routers::Routers;
 pub struct Settings {
     /// What judgement depends on.
     pub policy: Config,
+    /// Where calls are judged that the node rewrites.
+    pub after_dnat: AfterDnat,
     /// Sizes of the kernel's maps.
     pub maps: MapCapacities,
 }
@@ -55,13 +57,28 @@ fn parse(text: &str) -> anyhow::Result<Settings> {
     default,
     deny_unknown_fields,
     rename_all = "camelCase",
-    expecting = "a mapping of tenancy, endpoints, cluster, maps"
+    expecting = "a mapping of tenancy, endpoints, cluster, datapath, maps"
 )]
 struct File {
     tenancy: Tenancy,
     endpoints: Endpoints,
     cluster: Cluster,
+    datapath: Datapath,
     maps: Maps,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Datapath {
+    after_dnat: Stage,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Stage {
+    Auto,
+    #[default]
+    Off,
 }
 
 #[derive(Deserialize)]
@@ -222,7 +239,7 @@ fn range(text: &str) -> Result<IpNet, String> {
 
 impl From<File> for Settings {
     fn from(file: File) -> Self {
-        let File { tenancy, endpoints, cluster, maps } = file;
+        let File { tenancy, endpoints, cluster, datapath, maps } = file;
         Self {
             policy: Config {
                 mode: tenancy.mode,
@@ -239,6 +256,10 @@ impl From<File> for Settings {
                 routers: endpoints.routers.into_iter().map(Into::into).collect(),
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
+            },
+            after_dnat: match datapath.after_dnat {
+                Stage::Auto => AfterDnat::Auto,
+                Stage::Off => AfterDnat::Off,
             },
             maps: maps.into(),
         }
@@ -281,12 +302,14 @@ endpoints:
 cluster:
   podCIDRs: [10.0.0.0/8]
   serviceCIDRs: ['fd00::/108']
+datapath: {afterDnat: auto}
 maps: {rules: 100000, flows: 65536}
 ",
         )
         .unwrap();
         let maps = MapCapacities { rules: Some(100_000), flows: Some(65536), ..MapCapacities::default() };
         assert_eq!(settings.maps, maps);
+        assert_eq!(settings.after_dnat, AfterDnat::Auto);
         assert_eq!(
             settings.policy,
             Config {
@@ -326,7 +349,7 @@ maps: {rules: 100000, flows: 65536}
             ),
             ("tenancy: {}\ntenancy: {}", "not valid YAML: duplicate entry with key \"tenancy\""),
             ("maps: {rules: 0}", "maps.rules: invalid value: integer `0`, expected a nonzero u32"),
-            ("[]", "a mapping of tenancy, endpoints, cluster, maps"),
+            ("[]", "a mapping of tenancy, endpoints, cluster, datapath, maps"),
         ] {
             let got = parse(text).unwrap_err().to_string();
             assert!(got.contains(error), "{text}: {got}");

@@ -1,5 +1,5 @@
-//! The programs at the two tc hooks of a pod's host veth: maps, entry points and adapters. What they decide is
-//! in `common`.
+//! The programs at the two tc hooks of a pod's host veth and behind the node's rewriting: maps, entry points and adapters.
+//! What they decide is in `common`.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "the verifier checks what the compiler cannot: packet bounds and map values")]
@@ -9,6 +9,7 @@
     reason = "the helpers take addresses: what is borrowed is not copied to the stack a second time"
 )]
 
+mod after_dnat;
 mod maps;
 mod packet;
 mod report;

@@ -3,6 +3,8 @@
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
 use common::parse::Packet;
 
+use crate::after_dnat::UNDECIDED;
+
 pub struct Buffer<'a>(pub &'a TcContext);
 
 impl Buffer<'_> {
@@ -77,6 +79,12 @@ impl Packet for Buffer<'_> {
     fn has_socket(&self) -> bool {
         // SAFETY: as above. The pointer is compared and not followed.
         unsafe { !(*self.0.skb.skb).__bindgen_anon_2.sk.is_null() }
+    }
+
+    #[inline(always)]
+    fn leave_undecided(&self) {
+        // SAFETY: as above.
+        unsafe { (*self.0.skb.skb).tc_index = UNDECIDED }
     }
 }
 

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Traffic};
+use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Told, Traffic};
 use common::decide::{Outcome, Seen, Tables, Verdict};
 
 use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SETTINGS, TOLD};
@@ -29,10 +29,17 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
     if let Verdict::Allow(_) = outcome.verdict {
         passed(direction, length);
     }
-    match (outcome.verdict, outcome.audited) {
-        (Verdict::Drop(reason), _) => tell(direction, context, seen, reason, false),
-        (Verdict::Allow(_), Some(reason)) => tell(direction, context, seen, reason, true),
-        (Verdict::Allow(_), None) => {}
+    if let Some(reason) = told(outcome) {
+        tell(direction, context, seen, reason, matches!(outcome.verdict, Verdict::Allow(_)));
+    }
+}
+
+/// What is told of a packet: why it drops, or would drop but for tenancy's audit mode.
+#[inline(always)]
+pub const fn told(outcome: &Outcome) -> Option<DropReason> {
+    match outcome.verdict {
+        Verdict::Drop(reason) => Some(reason),
+        Verdict::Allow(_) => outcome.audited,
     }
 }
 
@@ -54,8 +61,9 @@ fn tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReas
     }
 }
 
+/// Counts a drop where its key has its place.
 #[inline(always)]
-fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
+pub fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
     if let Some(row) = DROPS_DIRECT.get_ptr_mut(key.place()) {
         // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
         let row = unsafe { &mut *row };
@@ -105,15 +113,21 @@ pub fn count(counter: Counter) {
 /// kind.
 #[inline(always)]
 fn may_tell(direction: Direction, context: &TcContext, seen: &Seen, reason: DropReason) -> bool {
-    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
     let far = match direction {
         Direction::Egress => &seen.datagram.destination.words,
         Direction::Ingress => &seen.datagram.source.words,
     };
-    let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     // SAFETY: the context's own field.
     let ifindex = unsafe { (*context.skb.skb).ifindex };
     let told = Maps.interface(ifindex).and_then(|interface| TOLD.get_ptr_mut(interface.slot()));
+    has_share(told, direction, reason, far)
+}
+
+/// The same for the endpoint whose events these are, and the address of the other end.
+#[inline(always)]
+pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &[u32; 4]) -> bool {
+    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
+    let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     let Some(told) = told else { return has_budget(second, budget) };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
     match unsafe { (*told).tell(second, kind, peer, budget) } {

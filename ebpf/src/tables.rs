@@ -4,13 +4,13 @@ use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
     Address, Backend, Backends, Counter, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
-    FragmentPorts, Interface, Lead, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    FragmentPorts, Interface, Lead, NatKey, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
 };
 use common::decide::{Addresses, Judgement, Question, Rules, Tables, Tiers, judge_profile};
 
 use crate::maps::{
-    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, PEER_V4, PEER_V6, PORT, PROFILE, RANGE_V4,
-    RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
+    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, LOCAL_V4, LOCAL_V6, NAT_FLOW, PEER_V4,
+    PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW,
 };
 use crate::report::count;
 
@@ -139,6 +139,23 @@ impl Tables for Maps {
     #[inline(always)]
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool {
         has_share(key.endpoint, self.time() >> 30) && FRAGMENT.insert(key, &ports.0, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn local(&self, address: &Address) -> Option<u32> {
+        // SAFETY: a word of an entry that lives until the next grace period.
+        unsafe { if address.is_v4() { LOCAL_V4.get(&address.words[3]) } else { LOCAL_V6.get(&address.words) } }.copied()
+    }
+
+    #[inline(always)]
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry> {
+        // SAFETY: as with `flow`.
+        NAT_FLOW.get_ptr(key).map(|entry| unsafe { &*entry.cast::<FlowEntry>() })
+    }
+
+    #[inline(always)]
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool {
+        NAT_FLOW.insert(key, &[entry.epoch.get(), entry.state.get()], 0).is_ok()
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent::kernel::{Attachment, Datapath, Maps, Options, Pins, destroy};
+use agent::kernel::{AfterDnat, Attachment, Datapath, Maps, Options, Pins, destroy};
 use common::abi::{Address, Endpoint, Interface, Mac, Peer, Profile, TenantId};
 use policy::compile::{Desired, Tables};
 
@@ -61,7 +61,7 @@ impl TestNode {
     /// Where the datapath cannot be opened.
     #[must_use]
     pub fn datapath(&self, attachment: Attachment) -> Datapath {
-        let options = Options { attachment, ..Options::default() };
+        let options = Options { attachment, after_dnat: AfterDnat::Off, ..Options::default() };
         Datapath::open(&self.pins, &options).expect("open the datapath")
     }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use common::abi::{
     Address, AllowReason, Backend, Backends, DelegateKey, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey,
-    FragmentKey, FragmentPorts, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
-    TenantId, Ticks,
+    FragmentKey, FragmentPorts, Interface, Lead, NatKey, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
+    Settings, TenantId, Ticks,
 };
 use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length};
 use common::parse::Packet;
@@ -29,6 +29,8 @@ pub struct HostNode {
     pub now: Ticks,
     flows: HashMap<FlowKey, FlowEntry>,
     fragments: HashMap<FragmentKey, FragmentPorts>,
+    nat_flows: HashMap<NatKey, FlowEntry>,
+    nat_entered: RefCell<Vec<(NatKey, FlowEntry)>>,
     /// What the packet at hand found, as it found it.
     found: RefCell<Vec<(FlowKey, FlowEntry)>>,
     /// What the packet at hand entered; it is not looked up again before the next one.
@@ -176,6 +178,19 @@ impl common::decide::Tables for HostNode {
         true
     }
 
+    fn local(&self, address: &Address) -> Option<u32> {
+        self.tables.locals.get(address).copied()
+    }
+
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry> {
+        self.nat_flows.get(key)
+    }
+
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool {
+        self.nat_entered.borrow_mut().push((*key, entry.clone()));
+        true
+    }
+
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
         self.fragments.get(key).copied()
     }
@@ -193,12 +208,19 @@ pub struct HostFrame {
     pub ifindex: u32,
     pub ingress_ifindex: u32,
     looked_at: Cell<u32>,
+    left_undecided: Cell<bool>,
 }
 
 impl HostFrame {
     #[must_use]
     pub fn new(bytes: Vec<u8>, ifindex: u32, ingress_ifindex: u32) -> Self {
-        Self { bytes, ifindex, ingress_ifindex, looked_at: Cell::new(0) }
+        Self { bytes, ifindex, ingress_ifindex, looked_at: Cell::new(0), left_undecided: Cell::new(false) }
+    }
+
+    /// Whether it was left to be judged behind the node's rewriting.
+    #[must_use]
+    pub fn left_undecided(&self) -> bool {
+        self.left_undecided.get()
     }
 
     /// The end of the last byte that was asked for one by one.
@@ -253,5 +275,9 @@ impl Packet for HostFrame {
     /// `BPF_PROG_TEST_RUN` gives every packet a socket.
     fn has_socket(&self) -> bool {
         true
+    }
+
+    fn leave_undecided(&self) {
+        self.left_undecided.set(true);
     }
 }

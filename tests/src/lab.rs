@@ -24,6 +24,18 @@ impl Tried {
         UpOptions { cni, config: None, tenancy: None, external: Vec::new() }
     }
 
+    /// Calls that the node rewrites are judged at the pods' veths, as on kernels before 6.4.
+    ///
+    /// # Panics
+    /// Where no file can be written.
+    #[must_use]
+    pub fn judged_at_veths(cni: Cni) -> (tempfile::TempDir, UpOptions) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("config.yaml");
+        std::fs::write(&config, "datapath: {afterDnat: off}").expect("a file");
+        (folder, UpOptions { config: Some(config), ..Self::options(cni) })
+    }
+
     #[must_use]
     pub fn up(&self, manifests: Manifests, options: &UpOptions) -> Lab {
         Lab::up(&self.0, manifests, options).expect("root, and a kernel that has what the lab needs")

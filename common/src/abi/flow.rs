@@ -97,6 +97,8 @@ impl FlowState {
     pub const FIN_BY_PEER: u64 = 1 << 37;
     /// Opened by the pod's own node, which an address alone does not prove.
     pub const BY_NODE: u64 = 1 << 38;
+    /// Judged where the node has rewritten it, at each packet: here it passes whatever the epoch is.
+    pub const AFTER_DNAT: u64 = 1 << 39;
     /// Allowed in its endpoint's adoption window by its opener's direction alone: each packet is judged again, after the
     /// window in both directions, and then the flow is like any other or cut.
     pub const ADOPTED: u64 = 1 << 40;

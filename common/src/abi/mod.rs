@@ -15,6 +15,7 @@ mod endpoint;
 mod event;
 mod flow;
 mod mac;
+mod nat;
 mod peer;
 mod reason;
 mod rules;
@@ -27,6 +28,7 @@ pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings}
 pub use event::Event;
 pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts};
 pub use mac::Mac;
+pub use nat::{KernelLayout, NatKey};
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};

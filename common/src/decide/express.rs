@@ -27,7 +27,7 @@ pub(super) fn find<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &
         return Found::Unusual;
     }
     let flow = own_flow(context, &datagram);
-    if pass_on(context, &flow, &datagram) {
+    if pass_on(context, packet, &flow, &datagram) {
         return Found::Held;
     }
     // Read once more, which is cheaper than to keep all of it over the look-up.

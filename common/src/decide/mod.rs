@@ -4,6 +4,7 @@
 //! (`sender`) or its receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow
 //! that still holds stands for it, judge it (`judge`).
 
+mod after_dnat;
 mod express;
 mod judge;
 mod receiver;
@@ -13,6 +14,7 @@ mod tables;
 mod timeouts;
 mod track;
 
+pub use after_dnat::{Connection, Passage, decide_after_dnat};
 pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, consult, foreign, judge};
 pub use service::{Addresses, Call, Called, MaybeService, Remote, delegate};
 pub use tables::{Tables, judge_profile};
@@ -39,12 +41,15 @@ pub struct Outcome {
     pub cut: bool,
     /// The flow could not be entered into the table.
     pub untracked: bool,
+    /// It passes to be judged behind the node's rewriting.
+    pub undecided: bool,
     /// Whose verdict it is: that of the hook, but where the receiver's is carried out at the sender.
     pub direction: Direction,
 }
 
 impl Outcome {
-    const fn of(direction: Direction, endpoint: u32) -> Self {
+    #[must_use]
+    pub const fn of(direction: Direction, endpoint: u32) -> Self {
         Self {
             verdict: Verdict::Drop(DropReason::Capacity),
             rule: 0,
@@ -54,6 +59,7 @@ impl Outcome {
             destination_tenant: TenantId::PLATFORM,
             cut: false,
             untracked: false,
+            undecided: false,
             direction,
         }
     }

@@ -2,7 +2,8 @@
 
 use super::{Addresses, Judgement, Question, Rules, judge};
 use crate::abi::{
-    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, Profile, Settings,
+    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, NatKey, Peer, Profile,
+    Settings,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
@@ -19,6 +20,12 @@ pub trait Tables: Rules + Addresses {
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool;
+
+    /// The slot of the local pod that has an address.
+    fn local(&self, address: &Address) -> Option<u32>;
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry>;
+    /// In place of what was there. False where there is no room.
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool;
 
     /// Judges one direction of a flow at a pod with this profile. The programs make it a function of its own,
     /// which their verifier looks at once and not once for each way to it.

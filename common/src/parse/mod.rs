@@ -44,6 +44,8 @@ pub trait Packet {
     /// True where the socket that sent the packet still holds it. What a node forwards has none: `ip_rcv` and `ipv6_rcv`
     /// take it away, and so does putting fragments together.
     fn has_socket(&self) -> bool;
+    /// Notes on the packet that it passes to be judged behind the node's rewriting.
+    fn leave_undecided(&self);
 }
 
 /// A byte of a word that was read as it lies in memory.

@@ -77,7 +77,7 @@ fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
 
 /// Which of the endpoint's addresses the flow is with.
 #[inline(always)]
-pub(super) fn local_index(local: &Address) -> u8 {
+pub(in crate::decide) fn local_index(local: &Address) -> u8 {
     if local.is_v4() {
         0
     } else if local.is_link_local_v6() {

@@ -9,15 +9,16 @@ mod origin;
 use core::cell::Cell;
 
 use demand::Demand;
+pub(super) use keys::local_index;
 use origin::Origin;
 
+use super::after_dnat::is_rewritten_here;
 use super::judge::{Judgement, Question, Verdict};
 use super::tables::peer_of;
 use super::timeouts::{is_alive, next, worth_writing};
 use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants};
 use crate::abi::{
     Address, AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
-    TenantId,
 };
 use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
 
@@ -29,7 +30,7 @@ pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
         return;
     }
     let flow = flow_of(context, packet, &mut seen.datagram);
-    if pass_on(context, &flow, &seen.datagram) {
+    if pass_on(context, packet, &flow, &seen.datagram) {
         fragments::remember(context, &seen.datagram);
         seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
         return;
@@ -46,18 +47,56 @@ pub(super) fn judge<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
         Direction::Ingress => Remote { peer: peer_of(context.tables, &key.remote), service: MaybeService::NONE },
     };
     name_tenants(context, remote.peer, &mut seen.outcome);
+    if let Some(verdict) = already_judged(context, packet, flow, remote, &seen.datagram) {
+        seen.outcome.verdict = verdict;
+        return;
+    }
     match origin::of(context, packet, &key.remote, remote.peer) {
         Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
             let demand = demand::of(context, &seen.datagram, key, known.map(|(_, state)| state), by_node);
-            let judgement = ask(context, remote, key, &demand, &mut seen.outcome.destination_tenant);
+            let judgement = ask(context, remote, key, &demand, seen);
             settle(context, flow, &demand, judgement, seen);
+            if seen.outcome.undecided && matches!(context.direction, Direction::Egress) {
+                packet.leave_undecided();
+            }
         }
     }
     if let Verdict::Allow(_) = seen.outcome.verdict {
         fragments::remember(context, &seen.datagram);
     }
+}
+
+/// The verdict on a packet to a pod that was given behind the node's rewriting: an answer to a call that was cut there, or
+/// what opens a flow under the own node's address and is not the node's.
+#[inline(always)]
+fn already_judged<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    flow: &Flow<'_>,
+    remote: Remote,
+    datagram: &Datagram,
+) -> Option<Verdict> {
+    if context.tables.settings().after_dnat == 0 || !matches!(context.direction, Direction::Ingress) {
+        return None;
+    }
+    if let Some((_, state)) = flow.known {
+        let cut = state.is(FlowState::AFTER_DNAT) && state.is(FlowState::TOMBSTONE);
+        return if cut { Some(Verdict::Drop(DropReason::Revoked)) } else { None };
+    }
+    let hidden = matches!(datagram.role, Role::Opens)
+        && matches!(remote.peer.kind(), PeerKind::OwnNode)
+        && packet.ingress_ifindex() != 0;
+    if !hidden {
+        return None;
+    }
+    let (entry, state) = live_flow(context, &flow.key)?;
+    if !state.is(FlowState::AFTER_DNAT) || !state.is(FlowState::BY_PEER) || state.is(FlowState::TOMBSTONE) {
+        return None;
+    }
+    entry.state.set(next(state.flags(), context.direction, datagram, context.now).0);
+    Some(Verdict::Allow(AllowReason::Established))
 }
 
 /// Where a packet belongs.
@@ -105,16 +144,31 @@ fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a
 /// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
 /// its flow being used.
 #[inline(always)]
-pub(super) fn pass_on<T: Tables>(context: &Context<'_, T>, flow: &Flow<'_>, datagram: &Datagram) -> bool {
+pub(super) fn pass_on<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    flow: &Flow<'_>,
+    datagram: &Datagram,
+) -> bool {
     let Some((entry, state)) = flow.known else { return false };
-    if entry.epoch.get() != context.epoch || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
+    let after_dnat = is_judged_after_dnat(context, state);
+    if (entry.epoch.get() != context.epoch && !after_dnat) || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
         return false;
+    }
+    if after_dnat && matches!(context.direction, Direction::Egress) {
+        packet.leave_undecided();
     }
     let after = next(state.flags(), context.direction, datagram, context.now);
     if !matches!(datagram.role, Role::Error) && worth_writing(state, after) {
         entry.state.set(after.0);
     }
     true
+}
+
+/// Whether a flow is judged where the node has rewritten it: each of its packets passes there, in either direction.
+#[inline(always)]
+fn is_judged_after_dnat<T: Tables>(context: &Context<'_, T>, state: FlowState) -> bool {
+    context.tables.settings().after_dnat != 0 && state.is(FlowState::AFTER_DNAT)
 }
 
 /// Judges every direction that must allow, the packet's own first: the first refusal is the answer. `called` becomes
@@ -125,7 +179,7 @@ fn ask<T: Tables>(
     remote: Remote,
     key: &FlowKey,
     demand: &Demand,
-    called: &mut TenantId,
+    seen: &mut Seen,
 ) -> Judgement {
     let mut judgement = Judgement::dropped(DropReason::Capacity);
     let mut direction = context.direction;
@@ -137,10 +191,14 @@ fn ask<T: Tables>(
                 _ => remote,
             };
             judgement = match (direction, end.service.number()) {
+                (Direction::Egress, _) if is_left_undecided(context, end, &seen.datagram) => {
+                    seen.outcome.undecided = true;
+                    leave_undecided(context, end)
+                }
                 (Direction::Egress, Some(service)) => {
                     let Called { judgement, peer } = call(context, end, service, key, demand);
                     if matches!(context.direction, Direction::Egress) {
-                        *called = peer.tenant();
+                        seen.outcome.destination_tenant = peer.tenant();
                     }
                     judgement
                 }
@@ -156,6 +214,26 @@ fn ask<T: Tables>(
         };
     }
     judgement
+}
+
+/// Whether a call is left to be judged behind the node's rewriting. There a pod is known by its own address alone.
+#[inline(always)]
+fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, datagram: &Datagram) -> bool {
+    let own = match context.direction {
+        Direction::Egress => &datagram.source,
+        Direction::Ingress => &datagram.destination,
+    };
+    context.tables.settings().after_dnat != 0 && is_rewritten_here(called) && context.endpoint.owns(own)
+}
+
+#[inline(always)]
+fn leave_undecided<T: Tables>(context: &Context<'_, T>, called: Remote) -> Judgement {
+    let is_own_node = matches!(called.peer.kind(), PeerKind::OwnNode);
+    if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
+        Judgement::dropped(DropReason::NotReady)
+    } else {
+        Judgement::left_undecided()
+    }
 }
 
 /// What a pod that opens this flow calls.
@@ -227,6 +305,7 @@ fn settle<T: Tables>(
 ) {
     let Flow { key, known } = flow;
     let (datagram, outcome) = (&seen.datagram, &mut seen.outcome);
+    let left = if outcome.undecided { FlowState::AFTER_DNAT } else { 0 };
     outcome.verdict = judgement.verdict;
     outcome.rule = judgement.rule;
     outcome.audited = judgement.audited;
@@ -242,13 +321,14 @@ fn settle<T: Tables>(
         (Verdict::Drop(_), None) => {}
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
-                let flags = state.flags() & !FlowState::ADOPTED | demand.opener & FlowState::ADOPTED;
+                let kept = state.flags() & !(FlowState::ADOPTED | FlowState::AFTER_DNAT);
+                let flags = kept | demand.opener & FlowState::ADOPTED | left;
                 entry.renew(context.epoch, next(flags, context.direction, datagram, context.now));
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
         (Verdict::Allow(_), None) if enters(datagram) => {
-            let state = next(demand.opener, context.direction, datagram, context.now);
+            let state = next(demand.opener | left, context.direction, datagram, context.now);
             let entry = FlowEntry { epoch: Cell::new(context.epoch), state: Cell::new(state.0) };
             outcome.untracked = !context.tables.insert_flow(key, &entry);
         }
