@@ -24,15 +24,15 @@ impl Tried {
         UpOptions { cni, config: None, tenancy: None, external: Vec::new() }
     }
 
-    /// Calls that the node rewrites are judged at the pods' veths, as on kernels before 6.4.
+    /// Calls that the node rewrites are judged behind that. The folder holds the configuration until the lab is up.
     ///
     /// # Panics
     /// Where no file can be written.
     #[must_use]
-    pub fn judged_at_veths(cni: Cni) -> (tempfile::TempDir, UpOptions) {
+    pub fn judged_after_dnat(cni: Cni) -> (tempfile::TempDir, UpOptions) {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("config.yaml");
-        std::fs::write(&config, "datapath: {afterDnat: off}").expect("a file");
+        std::fs::write(&config, "datapath: {afterDnat: auto}").expect("a file");
         (folder, UpOptions { config: Some(config), ..Self::options(cni) })
     }
 

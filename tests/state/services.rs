@@ -87,8 +87,7 @@ struct Scene {
 impl Scene {
     fn up(name: &str) -> Self {
         let tried = Tried::new(name);
-        let (_folder, options) = Tried::judged_at_veths(Cni::Ptp);
-        let lab = tried.up(manifests(WORLD), &options);
+        let lab = tried.up(manifests(WORLD), &Tried::options(Cni::Ptp));
         for namespace in ["a2", "b"] {
             serve(&Inside::new(&lab, Cni::Ptp, namespace, "web"), namespace);
         }

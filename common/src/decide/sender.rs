@@ -94,7 +94,7 @@ pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) 
         && endpoint.owns(&datagram.source)
         && !datagram.destination.is_link_local_v6()
         && !is_dhcp_server(datagram)
-        && !is_tunnel(datagram)
+        && !is_tunnel(datagram.protocol, datagram.destination_port)
 }
 
 /// The source address, and what only routers, DHCP servers and tunnels send.
@@ -112,7 +112,7 @@ pub(super) fn check_datagram<P: Packet, T: Tables>(
     if datagram.destination.is_link_local_v6() && !to_own_node(datagram, tables) {
         return Err(DropReason::UnknownEndpoint);
     }
-    if is_tunnel(datagram) && tables.settings().allow_tunnels == 0 {
+    if is_tunnel(datagram.protocol, datagram.destination_port) && tables.settings().allow_tunnels == 0 {
         let kind = peer_of(tables, &datagram.destination).kind();
         if matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode) {
             return Err(DropReason::Tunnel);
@@ -171,12 +171,9 @@ fn to_own_node<T: Tables>(datagram: &Datagram, tables: &T) -> bool {
 
 /// What a node would open, with a sender inside that nobody has checked.
 #[inline(always)]
-fn is_tunnel(datagram: &Datagram) -> bool {
-    match datagram.protocol {
-        UDP => {
-            let port = datagram.destination_port;
-            port == TUNNEL_PORTS[0] || port == TUNNEL_PORTS[1] || port == TUNNEL_PORTS[2]
-        }
+pub(super) const fn is_tunnel(protocol: u8, port: u16) -> bool {
+    match protocol {
+        UDP => port == TUNNEL_PORTS[0] || port == TUNNEL_PORTS[1] || port == TUNNEL_PORTS[2],
         IPIP | IPV6 | GRE => true,
         _ => false,
     }

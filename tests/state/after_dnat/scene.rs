@@ -100,7 +100,8 @@ pub struct Scene {
 impl Scene {
     pub fn up(name: &str, cni: Cni) -> Self {
         let tried = Tried::new(&format!("{name}-{cni:?}").to_lowercase());
-        let lab = tried.up(manifests(WORLD), &Tried::options(cni));
+        let (_folder, options) = Tried::judged_after_dnat(cni);
+        let lab = tried.up(manifests(WORLD), &options);
         let scene = Self { lab, tried, cni };
         for namespace in ["a2", "b"] {
             serve(&scene.inside(namespace, "web"), namespace);

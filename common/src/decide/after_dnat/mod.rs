@@ -11,6 +11,7 @@ use core::cell::Cell;
 pub use connection::Connection;
 
 use super::judge::{Judgement, Question};
+use super::sender::is_tunnel;
 use super::service::Remote;
 use super::tables::{Call, Tables, judge_backends, peer_of};
 use super::timeouts::{is_alive, lifetime, worth_writing};
@@ -150,6 +151,12 @@ impl<T: Tables> Flow<'_, T> {
         }
         if sender.owns(&self.ends.destination) {
             return Judgement::of_itself();
+        }
+        if is_tunnel(self.ends.protocol(), self.ends.destination_port())
+            && matches!(destination.kind(), PeerKind::OwnNode | PeerKind::OtherNode)
+            && self.tables.settings().allow_tunnels == 0
+        {
+            return Judgement::dropped(DropReason::Tunnel);
         }
         if self.connection.is_rewritten() {
             return self.judge_at(sender, Direction::Egress, destination).with_refusal();
