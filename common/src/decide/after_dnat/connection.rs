@@ -153,3 +153,69 @@ impl Connection {
         (self.words[at + 4] as u16).swap_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: [u32; 4] = [u32::from_ne_bytes([10, 244, 0, 5]), 0, 0, 0];
+    const SERVICE: [u32; 4] = [u32::from_ne_bytes([10, 96, 0, 10]), 0, 0, 0];
+    const BACKEND: [u8; 4] = [10, 244, 0, 6];
+
+    fn call(protocol: u8) -> Connection {
+        Connection::untracked(true, protocol, [POD, SERVICE], [40000_u16.to_be(), 80_u16.to_be()])
+    }
+
+    /// What conntrack has once the call has been led to a backend's port 8080.
+    fn led() -> Connection {
+        let mut connection = call(6);
+        connection.words[REPLY] = u32::from_ne_bytes(BACKEND);
+        connection.words[REPLY + 4] = u32::from(8080_u16.to_be()) | u32::from(AF_INET) << 16;
+        connection
+    }
+
+    #[test]
+    fn what_nothing_rewrites_has_the_ends_that_it_was_made_to() {
+        let connection = call(17);
+        assert!(!connection.is_rewritten() && !connection.hides_opener() && connection.is_confirmed());
+        let ends = NatKey::new(17, (Address::v4([10, 244, 0, 5]), 40000), (Address::v4([10, 96, 0, 10]), 80));
+        assert_eq!(connection.ends(), ends);
+        assert_eq!((connection.called(), connection.called_port()), (ends.destination, 80));
+    }
+
+    #[test]
+    fn a_rewritten_call_has_the_ends_that_it_was_led_to() {
+        let connection = led();
+        assert!(connection.is_rewritten() && !connection.hides_opener());
+        let ends = NatKey::new(6, (Address::v4([10, 244, 0, 5]), 40000), (Address::v4(BACKEND), 8080));
+        assert_eq!(connection.ends(), ends);
+        let mut to_another_port = call(6);
+        to_another_port.words[REPLY + 4] ^= 1;
+        assert!(to_another_port.is_rewritten());
+    }
+
+    #[test]
+    fn an_opener_is_hidden_where_another_address_is_shown() {
+        let mut connection = led();
+        connection.words[REPLY + DESTINATION] = u32::from_ne_bytes([192, 168, 77, 1]);
+        connection.words[REPLY + DESTINATION + 4] = u32::from(1234_u16.to_be()) | 6 << 16;
+        assert!(connection.hides_opener());
+        assert_eq!((connection.shown(), connection.shown_port()), (Address::v4([192, 168, 77, 1]), 1234));
+        assert_eq!(connection.opener(), Address::v4([10, 244, 0, 5]));
+    }
+
+    #[test]
+    fn a_ping_is_not_rewritten_for_what_stands_where_others_have_ports() {
+        let mut connection = call(ICMP);
+        connection.words[REPLY + 4] ^= 0xffff;
+        assert!(!connection.is_rewritten());
+        assert_eq!(connection.ends().destination_port(), 0);
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_read() {
+        let [source, destination] = [[1, 2, 3, 4], [5, 6, 7, 8]];
+        let connection = Connection::untracked(false, 6, [source, destination], [0, 0]);
+        assert_eq!((connection.opener().words, connection.answering().words), (source, destination));
+    }
+}
