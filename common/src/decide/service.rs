@@ -112,7 +112,7 @@ impl Remote {
 
     /// True where another node picks the backend.
     #[inline(always)]
-    fn is_elsewhere(&self) -> bool {
+    pub(super) fn is_elsewhere(&self) -> bool {
         self.service.is_at_nodes() && !matches!(self.peer.kind(), PeerKind::OwnNode)
     }
 }

@@ -12,8 +12,8 @@ pub use connection::Connection;
 
 use super::judge::{Judgement, Question};
 use super::sender::is_tunnel;
-use super::service::Remote;
-use super::tables::{Call, Tables, judge_backends, peer_of};
+use super::service::{Call, Remote};
+use super::tables::{Tables, peer_of};
 use super::timeouts::{is_alive, lifetime, worth_writing};
 use super::track::local_index;
 use super::{Outcome, Verdict};
@@ -38,13 +38,14 @@ pub struct Passage {
     pub is_undecided: bool,
 }
 
-/// True for a call that this node rewrites, as far as anybody knows. Another node rewrites calls of its own NodePorts.
+/// True for a call that this node rewrites, as far as anybody knows: also at an address that somebody chose (externalIP,
+/// load balancer, hostPort). Another node rewrites calls of its own NodePorts. What is not rewritten after all is judged
+/// by all that it may lead to ([`Call::judge`]).
 #[inline(always)]
 pub(super) fn is_rewritten_here(remote: Remote) -> bool {
-    match remote.peer.kind() {
-        PeerKind::Service => true,
-        PeerKind::OwnNode => remote.service.number().is_some(),
-        _ => false,
+    match remote.service.number() {
+        Some(_) => !remote.is_elsewhere(),
+        None => matches!(remote.peer.kind(), PeerKind::Service),
     }
 }
 
@@ -161,12 +162,16 @@ impl<T: Tables> Flow<'_, T> {
         if self.connection.is_rewritten() {
             return self.judge_at(sender, Direction::Egress, destination).with_refusal();
         }
-        // Nothing has rewritten the call, so it goes to where it was made to. A node may itself answer for a Service.
-        let remote = Remote::of(self.tables, &self.ends.destination, self.port());
-        match remote.service.number() {
-            Some(service) if self.packet.is_local && !matches!(remote.peer.kind(), PeerKind::OwnNode) => {
-                let call = Call { service, protocol: self.ends.protocol(), opened: true };
-                judge_backends(self.tables, sender.profile, &call).judgement
+        // Nothing has rewritten the call. What the node takes at an address of its own goes to the node; any other may
+        // be rewritten where it arrives, or a process of the node answers for the Service.
+        let end = Remote::of(self.tables, &self.ends.destination, self.port());
+        let is_the_nodes = self.packet.is_local && matches!(end.peer.kind(), PeerKind::OwnNode);
+        match end.service.number() {
+            Some(service) if !is_the_nodes && !sender.is(Endpoint::PENDING) => {
+                let caller = self.tables.profile(sender.profile);
+                let owns = |address: &Address| sender.owns(address);
+                let judge = |question: &Question| self.tables.judge(sender.profile, question);
+                Call { end, port: self.port(), opened: true }.judge(self.tables, service, caller, owns, judge).judgement
             }
             _ => self.judge_at(sender, Direction::Egress, destination).with_refusal(),
         }
@@ -178,7 +183,7 @@ impl<T: Tables> Flow<'_, T> {
         if endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
             return Judgement::dropped(DropReason::NotReady);
         }
-        self.tables.judge(endpoint.profile, &Question { direction, peer, port: self.port() })
+        self.tables.judge(endpoint.profile, &Question::new(direction, peer, self.port()))
     }
 
     /// Turns a judgement into a verdict on the packet and its flow.
