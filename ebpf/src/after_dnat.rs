@@ -42,12 +42,12 @@ pub fn after_dnat(context: TcContext) -> i32 {
             return NF_ACCEPT;
         }
         if !untracked(&hook, &mut connection) {
-            return NF_DROP;
+            return drop_unread(&hook);
         }
     } else {
         let tuples = entry + u64::from(layout.tuples);
         if !read(connection.words.as_mut_ptr().cast(), size_of::<Connection>() as u32, tuples) {
-            return NF_DROP;
+            return drop_unread(&hook);
         }
         if !connection.is_rewritten() && !is_undecided && connection.is_confirmed() {
             return NF_ACCEPT;
@@ -119,6 +119,18 @@ fn judge(hook: &Hook, connection: &Connection, packet: &Passage) -> i32 {
     }
 }
 
+/// Drops what cannot be read, so that nobody can tell whose it is: there is no event.
+#[inline(always)]
+fn drop_unread(hook: &Hook) -> i32 {
+    let Outcome { source_tenant, destination_tenant, direction, .. } = Outcome::of(Direction::Egress, 0);
+    let reason = DropReason::Malformed;
+    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, false);
+    let length = hook.skb::<u32>(LAYOUT.load().len) + ETHERNET;
+    count_drop(key, DropKey::overflow(direction, reason, false), length);
+    count(Counter::EventsLost);
+    NF_DROP
+}
+
 /// A call that a veth let pass and that conntrack was told to leave alone. False where it cannot be read.
 #[inline(always)]
 fn untracked(hook: &Hook, connection: &mut Connection) -> bool {
@@ -127,19 +139,22 @@ fn untracked(hook: &Hook, connection: &mut Connection) -> bool {
     let linear = hook.skb::<u32>(layout.len).wrapping_sub(hook.skb::<u32>(layout.data_len));
     let start = head + u64::from(at);
     let v4 = hook.state(layout.pf) == NFPROTO_IPV4;
-    let mut header = [0u32; 11];
-    // Up to the ports behind a header without options, which all must lie in one piece.
-    if linear < if v4 { 24 } else { 44 } || !read(header.as_mut_ptr().cast(), 44, start) {
+    let mut header = [0u32; 10];
+    let mut ports = 0u32;
+    let fixed = if v4 { 20 } else { 40 };
+    if linear < fixed || !read(header.as_mut_ptr().cast(), 40, start) {
         return false;
     }
-    let (protocol, ends, ports) = if v4 {
-        if header[0] as u8 != 0x45 {
-            return false;
-        }
-        ((header[2] >> 8) as u8, [[header[3], 0, 0, 0], [header[4], 0, 0, 0]], header[5])
+    // An IPv4 header may have options in front of the ports. Up to the ports all must lie in one piece.
+    let length = if v4 { (header[0] & 0xf) << 2 } else { fixed };
+    if length < fixed || linear < length + 4 || !read((&raw mut ports).cast(), 4, start + u64::from(length)) {
+        return false;
+    }
+    let (protocol, ends) = if v4 {
+        ((header[2] >> 8) as u8, [[header[3], 0, 0, 0], [header[4], 0, 0, 0]])
     } else {
         let source = [header[2], header[3], header[4], header[5]];
-        ((header[1] >> 16) as u8, [source, [header[6], header[7], header[8], header[9]]], header[10])
+        ((header[1] >> 16) as u8, [source, [header[6], header[7], header[8], header[9]]])
     };
     *connection = Connection::untracked(v4, protocol, ends, [ports as u16, (ports >> 16) as u16]);
     true

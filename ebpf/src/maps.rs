@@ -14,8 +14,7 @@ use aya_ebpf::{
 };
 use common::abi::{
     Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, KernelLayout,
-    NatKey, PortRow, Profile,
-    RuleKey, ServiceKey, Settings, Told, Traffic,
+    NatKey, PortRow, Profile, RuleKey, ServiceKey, Settings, Told, Traffic,
 };
 use common::decide::Seen;
 
