@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use policy::model::{AGENT_PORT, Config, Isolation, TenantSource, UnknownEndpoints, Untenanted};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::kernel::MapCapacities;
+use crate::kernel::{AfterDnat, MapCapacities};
 
 pub use fields::{FIELDS, Field};
 use routers::Routers;
@@ -21,6 +21,8 @@ use routers::Routers;
 pub struct Settings {
     /// What judgement depends on.
     pub policy: Config,
+    /// Where calls are judged that the node rewrites.
+    pub after_dnat: AfterDnat,
     /// Sizes of the kernel's maps.
     pub maps: MapCapacities,
     /// A pod's further veths that no CNI result names drop.
@@ -63,13 +65,28 @@ fn parse(text: &str) -> anyhow::Result<Settings> {
     default,
     deny_unknown_fields,
     rename_all = "camelCase",
-    expecting = "a mapping of tenancy, endpoints, cluster, maps"
+    expecting = "a mapping of tenancy, endpoints, cluster, datapath, maps"
 )]
 struct File {
     tenancy: Tenancy,
     endpoints: Endpoints,
     cluster: Cluster,
+    datapath: Datapath,
     maps: Maps,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Datapath {
+    after_dnat: Stage,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Stage {
+    #[default]
+    Auto,
+    Off,
 }
 
 #[derive(Deserialize)]
@@ -241,7 +258,7 @@ fn range(text: &str) -> Result<IpNet, String> {
 
 impl From<File> for Settings {
     fn from(file: File) -> Self {
-        let File { tenancy, endpoints, cluster, maps } = file;
+        let File { tenancy, endpoints, cluster, datapath, maps } = file;
         Self {
             policy: Config {
                 mode: tenancy.mode,
@@ -260,6 +277,10 @@ impl From<File> for Settings {
                 pod_cidrs: cluster.pod_cidrs,
                 service_cidrs: cluster.service_cidrs,
                 agent_port: cluster.agent_port,
+            },
+            after_dnat: match datapath.after_dnat {
+                Stage::Auto => AfterDnat::Auto,
+                Stage::Off => AfterDnat::Off,
             },
             maps: maps.into(),
             bar_further: endpoints.further == Fate::Drop,
@@ -306,6 +327,7 @@ cluster:
   podCIDRs: [10.0.0.0/8]
   serviceCIDRs: ['fd00::/108']
   agentPort: 9999
+datapath: {afterDnat: auto}
 maps: {rules: 100000, flows: 65536}
 ",
         )
@@ -313,6 +335,7 @@ maps: {rules: 100000, flows: 65536}
         let maps = MapCapacities { rules: Some(100_000), flows: Some(65536), ..MapCapacities::default() };
         assert_eq!(settings.maps, maps);
         assert!(!settings.bar_further);
+        assert_eq!(settings.after_dnat, AfterDnat::Auto);
         assert_eq!(
             settings.policy,
             Config {
@@ -358,7 +381,7 @@ maps: {rules: 100000, flows: 65536}
             ),
             ("tenancy: {}\ntenancy: {}", "not valid YAML: duplicate entry with key \"tenancy\""),
             ("maps: {rules: 0}", "maps.rules: invalid value: integer `0`, expected a nonzero u32"),
-            ("[]", "a mapping of tenancy, endpoints, cluster, maps"),
+            ("[]", "a mapping of tenancy, endpoints, cluster, datapath, maps"),
         ] {
             let got = parse(text).unwrap_err().to_string();
             assert!(got.contains(error), "{text}: {got}");

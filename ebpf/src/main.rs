@@ -1,5 +1,5 @@
-//! The programs at the two tc hooks of a pod's host veth: maps, entry points and adapters. What they decide is
-//! in `common`.
+//! The programs at the two tc hooks of a pod's host veth and behind the node's rewriting: maps, entry points and adapters.
+//! What they decide is in `common`.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "the verifier checks what the compiler cannot: packet bounds and map values")]
@@ -9,6 +9,7 @@
     reason = "the helpers take addresses: what is borrowed is not copied to the stack a second time"
 )]
 
+mod after_dnat;
 mod maps;
 mod packet;
 mod report;
@@ -18,7 +19,8 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use common::abi::Direction;
-use common::decide::{Decided, Verdict, decide};
+use common::decide::{Decided, Verdict, decide, decide_at_length, judge_open};
+use common::parse::{Arrival, Packet};
 
 use maps::SEEN;
 use packet::Buffer;
@@ -41,18 +43,62 @@ pub fn to_pod(context: TcContext) -> i32 {
 /// An allowed packet is left to the programs behind this one.
 #[inline(always)]
 fn run(direction: Direction, context: &TcContext) -> i32 {
-    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
-    // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
-    let seen = unsafe { &mut *seen };
-    if let Decided::Held = decide(direction, &Buffer(context), &Maps, seen) {
-        report::passed(direction, context.len());
-        return TC_ACT_UNSPEC;
+    let decided = match look(direction, context) {
+        Decided::Unusual => look_closely(direction, context),
+        decided => decided,
+    };
+    match decided {
+        Decided::Held => {
+            report::passed(direction, context.len());
+            return TC_ACT_UNSPEC;
+        }
+        Decided::Seen => {}
+        Decided::Unusual => return TC_ACT_SHOT,
+        Decided::Open => {
+            let Arrival { ifindex, ingress_ifindex, has_socket } = Buffer(context).arrival();
+            judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
+        }
+    }
+    let Some(seen) = SEEN.get(0) else { return TC_ACT_SHOT };
+    if seen.outcome.undecided && matches!(direction, Direction::Egress) {
+        Buffer(context).leave_undecided();
     }
     report::report(direction, context, seen);
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,
         Verdict::Drop(_) => TC_ACT_SHOT,
     }
+}
+
+/// A function of its own, so that what it keeps on the stack is not there when a packet is judged: the frames of all
+/// functions that call each other share 512 bytes.
+#[inline(never)]
+fn look(direction: Direction, context: &TcContext) -> Decided {
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Unusual };
+    // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
+    decide(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
+}
+
+/// As [`look`].
+#[inline(never)]
+fn look_closely(direction: Direction, context: &TcContext) -> Decided {
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Unusual };
+    // SAFETY: as above.
+    decide_at_length(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
+}
+
+/// Judges what `SEEN` holds. A global function: the verifier looks at it by itself, once. `hook`: bit 0 the
+/// [`Direction`], 1 that a socket of the node holds the packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32) -> u64 {
+    let direction = if hook & 1 == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
+    let arrival = Arrival { ifindex, ingress_ifindex, has_socket: hook & 2 != 0 };
+    if let Some(seen) = SEEN.get_ptr_mut(0) {
+        // SAFETY: as above.
+        judge_open(direction, arrival, &Maps, unsafe { &mut *seen });
+    }
+    0
 }
 
 #[panic_handler]

@@ -13,19 +13,40 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use common::abi::{
-    Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, PortRow, Profile,
-    RuleKey, ServiceKey, Settings, TUNNEL_WORDS, Told, Traffic,
+    Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, KernelLayout,
+    NatKey, PortRow, Profile, RuleKey, ServiceKey, Settings, TUNNEL_WORDS, Told, Traffic,
 };
 use common::decide::Seen;
 
 /// Fixed when the programs are loaded.
 #[unsafe(no_mangle)]
-pub static SETTINGS: Global<Settings> =
-    Global::new(Settings { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000 });
+pub static SETTINGS: Global<Settings> = Global::new(Settings {
+    ephemeral_first: 32768,
+    ephemeral_last: 60999,
+    allow_tunnels: 0,
+    events_per_second: 1000,
+    after_dnat: 0,
+});
 
 /// Fixed when the programs are loaded, as this kernel has it.
 #[unsafe(no_mangle)]
 pub static CLOCK: Global<Clock> = Global::new(Clock::new(4_000_000));
+
+/// Fixed when the programs are loaded, as this kernel has it.
+#[unsafe(no_mangle)]
+pub static LAYOUT: Global<KernelLayout> = Global::new(KernelLayout {
+    nfct: 0,
+    tc_index: 0,
+    skb_iif: 0,
+    len: 0,
+    data_len: 0,
+    head: 0,
+    network_header: 0,
+    tuples: 0,
+    status: 0,
+    hook: 0,
+    pf: 0,
+});
 
 /// Raised whenever an earlier allow may no longer hold.
 #[map]
@@ -42,6 +63,14 @@ pub static SLOT_OVERFLOW: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0)
 /// By slot.
 #[map]
 pub static ENDPOINT: Array<Endpoint> = Array::with_max_entries(1024, 0);
+
+/// Slots of local pods by IPv4 address, network byte order.
+#[map]
+pub static LOCAL_V4: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+
+/// The same by IPv6 address.
+#[map]
+pub static LOCAL_V6: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1024, 0);
 
 /// By the index that `Endpoint::profile` names.
 #[map]
@@ -91,6 +120,10 @@ pub static PORT: Array<PortRow> = Array::with_max_entries(262_144, 0);
 #[map]
 pub static FLOW: LruHashMap<FlowKey, [u64; 2]> = LruHashMap::with_max_entries(262_144, 0);
 
+/// Of flows that the node rewrites, by their true ends: the same two words.
+#[map]
+pub static NAT_FLOW: LruHashMap<NatKey, [u64; 2]> = LruHashMap::with_max_entries(65_536, 0);
+
 /// `common::abi::FragmentPorts` words.
 #[map]
 pub static FRAGMENT: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(65_536, 0);
@@ -130,11 +163,6 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 /// What a number stands for: kind and number to a digest. No program reads it; a restarted agent does.
 #[map]
 pub static IDS: HashMap<[u32; 2], [u8; 16]> = HashMap::with_max_entries(1_048_576, BPF_F_NO_PREALLOC);
-
-/// The second word of a function's result; of no interest to the agent. A function that the verifier looks at by itself
-/// returns one word in a register.
-#[map]
-pub static FURTHER_RESULT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// What a program has read of its packet; of no interest to the agent.
 #[map]

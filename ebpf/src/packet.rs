@@ -1,7 +1,9 @@
 //! A socket buffer as a [`Packet`].
 
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use common::parse::Packet;
+use common::parse::{Arrival, Packet};
+
+use crate::after_dnat::UNDECIDED;
 
 pub struct Buffer<'a>(pub &'a TcContext);
 
@@ -62,21 +64,19 @@ impl Packet for Buffer<'_> {
     }
 
     #[inline(always)]
-    fn ifindex(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.0.skb.skb).ifindex }
+    fn arrival(&self) -> Arrival {
+        // SAFETY: as above. The pointer to the socket is compared and not followed.
+        unsafe {
+            let skb = &*self.0.skb.skb;
+            let has_socket = !skb.__bindgen_anon_2.sk.is_null();
+            Arrival { ifindex: skb.ifindex, ingress_ifindex: skb.ingress_ifindex, has_socket }
+        }
     }
 
     #[inline(always)]
-    fn ingress_ifindex(&self) -> u32 {
+    fn leave_undecided(&self) {
         // SAFETY: as above.
-        unsafe { (*self.0.skb.skb).ingress_ifindex }
-    }
-
-    #[inline(always)]
-    fn has_socket(&self) -> bool {
-        // SAFETY: as above. The pointer is compared and not followed.
-        unsafe { !(*self.0.skb.skb).__bindgen_anon_2.sk.is_null() }
+        unsafe { (*self.0.skb.skb).tc_index = UNDECIDED }
     }
 }
 

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Traffic};
+use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Told, Traffic};
 use common::decide::{Outcome, Seen, Tables, Verdict};
 
 use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SEEN, SETTINGS, TOLD};
@@ -40,7 +40,7 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
 
 /// The reason that a packet drops for, or would drop for but for tenancy's audit mode (`true`).
 #[inline(always)]
-const fn told(outcome: &Outcome) -> Option<(DropReason, bool)> {
+pub const fn told(outcome: &Outcome) -> Option<(DropReason, bool)> {
     match (outcome.verdict, outcome.audited) {
         (Verdict::Drop(reason), _) => Some((reason, false)),
         (Verdict::Allow(_), Some(reason)) => Some((reason, true)),
@@ -67,8 +67,9 @@ pub extern "C" fn tell(hook: u64, length: u32, ifindex: u32) -> u64 {
     0
 }
 
+/// Counts a drop where its key has its place.
 #[inline(always)]
-fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
+pub fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
     if let Some(row) = DROPS_DIRECT.get_ptr_mut(key.place()) {
         // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
         let row = unsafe { &mut *row };
@@ -118,13 +119,19 @@ pub fn count(counter: Counter) {
 /// kind.
 #[inline(always)]
 fn may_tell(direction: Direction, ifindex: u32, seen: &Seen, reason: DropReason) -> bool {
-    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
     let far = match direction {
         Direction::Egress => &seen.datagram.destination.words,
         Direction::Ingress => &seen.datagram.source.words,
     };
-    let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     let told = Maps.interface(ifindex).and_then(|interface| TOLD.get_ptr_mut(interface.slot()));
+    has_share(told, direction, reason, far)
+}
+
+/// The same for the endpoint whose events these are, and the address of the other end.
+#[inline(always)]
+pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &[u32; 4]) -> bool {
+    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
+    let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     let Some(told) = told else { return has_budget(second, budget) };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
     match unsafe { (*told).tell(second, kind, peer, budget) } {
@@ -152,7 +159,7 @@ fn has_budget(second: u64, budget: u32) -> bool {
 #[inline(always)]
 fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: bool) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
-    let Seen { frame, datagram, outcome } = seen;
+    let Seen { frame, datagram, outcome, .. } = seen;
     // SAFETY: takes no argument.
     let time = unsafe { bpf_ktime_get_coarse_ns() };
     entry.write(Event {

@@ -4,16 +4,17 @@ use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
     Address, Backend, Backends, Counter, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
-    FragmentPorts, Interface, Lead, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
+    FragmentPorts, Interface, Lead, NatKey, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
     tunnel_bit,
 };
 use common::decide::{
-    Addresses, Behind, Call, Decision, Judgement, MaybeService, Question, Remote, Rules, Tables, Tiers, judge_profile,
+    Addresses, Behind, Call, Decision, Judgement, MaybeService, Question, Remote, Rules, Tables, Tiers, behind,
+    judge_profile,
 };
 
 use crate::maps::{
-    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, FURTHER_RESULT, PEER_V4, PEER_V6, PORT,
-    PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
+    BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, LOCAL_V4, LOCAL_V6, NAT_FLOW, PEER_V4,
+    PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
 };
 use crate::report::count;
 
@@ -152,6 +153,23 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn local(&self, address: &Address) -> Option<u32> {
+        // SAFETY: a word of an entry that lives until the next grace period.
+        unsafe { if address.is_v4() { LOCAL_V4.get(&address.words[3]) } else { LOCAL_V6.get(&address.words) } }.copied()
+    }
+
+    #[inline(always)]
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry> {
+        // SAFETY: as with `flow`.
+        NAT_FLOW.get_ptr(key).map(|entry| unsafe { &*entry.cast::<FlowEntry>() })
+    }
+
+    #[inline(always)]
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool {
+        NAT_FLOW.insert(key, &[entry.epoch.get(), entry.state.get()], 0).is_ok()
+    }
+
+    #[inline(always)]
     fn judge(&self, profile: u64, question: &Question) -> Judgement {
         let Question { peer, port, direction, tiers } = *question;
         of_word(judge_peer(profile, peer.0, u64::from(port.0) | (direction as u64) << 32 | (tiers as u64) << 33))
@@ -160,58 +178,59 @@ impl Tables for Maps {
     #[inline(always)]
     fn remote(&self, address: &Address, port: PortKey) -> Remote {
         let [a, b, c, d] = address.words;
-        let peer = remote_of(u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d), port.0);
-        Remote { peer: Peer(peer), service: MaybeService::of_word(further_result()) }
+        let mut service = 0;
+        let peer =
+            remote_of(u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d), port.0, &mut service);
+        Remote { peer: Peer(peer), service: MaybeService::of_word(service) }
     }
 
     #[inline(always)]
-    fn behind(&self, profile: u64, call: &Call, number: u32, owns: bool) -> Behind {
+    fn behind(&self, slot: u32, call: &Call, number: u32) -> Behind {
         let Call { end: Remote { peer, service }, port, opened } = call;
-        let flags = u64::from(*opened) << 32 | u64::from(owns) << 33;
-        let found = behind(profile, peer.0, service.word(), u64::from(number) | flags, port.0);
+        debug_assert_eq!(service.number(), Some(number));
+        let mut end = 0;
+        let asked = u64::from(port.0) | u64::from(*opened) << 32;
+        let found = behind_service(slot, peer.0, service.word(), asked, &mut end);
         let decision = match found >> 32 {
             0 => Decision::Asks,
             1 => Decision::Missing,
             2 => Decision::Itself,
             _ => Decision::Undecided,
         };
-        Behind { decision, peer: Peer(further_result()), port: PortKey(found as u32) }
+        Behind { decision, peer: Peer(end), port: PortKey(found as u32) }
     }
 }
 
-/// The second word that a function has returned: see [`FURTHER_RESULT`].
-#[inline(always)]
-fn further_result() -> u64 {
-    FURTHER_RESULT.get(0).copied().unwrap_or(0)
-}
-
-#[inline(always)]
-fn return_further(word: u64) {
-    if let Some(result) = FURTHER_RESULT.get_ptr_mut(0) {
-        // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
-        unsafe { *result = word }
-    }
-}
-
-/// [`Tables::remote`] as a global function. `front`, `back`: the words of the address, two in each.
+/// [`Tables::remote`] as a global function. `front`, `back`: the words of the address, two in each. `service` becomes
+/// [`MaybeService::word`]: it is memory of the caller, since a function returns one word.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn remote_of(front: u64, back: u64, port: u32) -> u64 {
+pub extern "C" fn remote_of(front: u64, back: u64, port: u32, service: *mut u64) -> u64 {
     let words = [(front >> 32) as u32, front as u32, (back >> 32) as u32, back as u32];
-    let Remote { peer, service } = Remote::of(&Maps, &Address { words }, PortKey(port));
-    return_further(service.word());
-    peer.0
+    let remote = Remote::of(&Maps, &Address { words }, PortKey(port));
+    if !service.is_null() {
+        // SAFETY: the verifier holds the callers to a word of their own.
+        unsafe { *service = remote.service.word() }
+    }
+    remote.peer.0
 }
 
-/// [`Tables::behind`] as a global function. `asked`: bits 0–31 the number of the backends, 32 that the pod alone can have
-/// opened the flow, 33 that the pod is the only end. Returns the port in bits 0–31 and a [`Decision`] above.
+/// [`Tables::behind`] as a global function. `asked`: bits 0–31 the port, 32 that the pod alone can have opened the flow.
+/// Returns the port in bits 0–31 and a [`Decision`] above; `end` becomes the [`Peer`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn behind(profile: u64, peer: u64, service: u64, asked: u64, port: u32) -> u64 {
-    let end = Remote { peer: Peer(peer), service: MaybeService::of_word(service) };
-    let call = Call { end, port: PortKey(port), opened: asked >> 32 & 1 != 0 };
-    let found = call.behind(&Maps, asked as u32, Maps.profile(profile), |_| asked >> 33 & 1 != 0);
-    return_further(found.peer.0);
+pub extern "C" fn behind_service(slot: u32, peer: u64, service: u64, asked: u64, end: *mut u64) -> u64 {
+    let service = MaybeService::of_word(service);
+    let call =
+        Call { end: Remote { peer: Peer(peer), service }, port: PortKey(asked as u32), opened: asked >> 32 & 1 != 0 };
+    let found = match service.number() {
+        Some(number) => behind(&Maps, slot, &call, number),
+        None => Behind::MISSING,
+    };
+    if !end.is_null() {
+        // SAFETY: as above.
+        unsafe { *end = found.peer.0 }
+    }
     (found.decision as u64) << 32 | u64::from(found.port.0)
 }
 

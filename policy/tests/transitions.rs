@@ -29,7 +29,8 @@ fn lets_call(tables: &Tables, profile: &Profile, address: IpAddr, port: PortKey)
         return allows(tables, profile, remote.peer, Direction::Egress, port);
     };
     let call = Call { end: remote, port, opened: true };
-    let called = call.judge(tables, number, Some(profile), |_| false, |question| judge(tables, profile, *question));
+    let behind = |call: &Call| call.behind(tables, number, Some(profile), |_| false);
+    let called = call.judge(behind, |question| judge(tables, profile, *question));
     matches!(called.judgement.verdict, Verdict::Allow(_))
 }
 

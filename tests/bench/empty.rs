@@ -1,4 +1,4 @@
-//! The program that does nothing, two instructions long: what the harness itself and the hook cost.
+//! The programs that do nothing, two instructions long: what the harness itself and the hooks cost.
 
 #![allow(unsafe_code, reason = "bpf(2) is called directly: aya loads whole objects only")]
 
@@ -12,10 +12,19 @@ use aya::programs::SchedClassifier;
 
 const BPF_PROG_LOAD: i64 = 5;
 const BPF_OBJ_PIN: i64 = 6;
+const BPF_LINK_CREATE: i64 = 28;
 const SCHED_CLS: u32 = 3;
+const NETFILTER: u32 = 32;
+const BPF_NETFILTER: u32 = 45;
 
 /// `r0 = -1` (TC_ACT_UNSPEC), `exit`.
-const INSTRUCTIONS: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
+const UNSPEC: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
+
+/// `r0 = 1` (NF_ACCEPT), `exit`.
+const ACCEPT: [u64; 2] = [0x1_0000_00b7, 0x95];
+
+/// The name of the program at the netfilter hooks.
+pub const EMPTY_NETFILTER: &str = "bench_empty";
 
 /// The head of `union bpf_attr` for BPF_PROG_LOAD; what follows is optional.
 #[repr(C)]
@@ -27,6 +36,30 @@ struct Load {
     log: [u64; 2],
     version: u32,
     flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+}
+
+impl Load {
+    fn new(kind: u32, instructions: &[u64; 2], license: &std::ffi::CStr) -> Self {
+        let (instructions, license) = (instructions.as_ptr() as u64, license.as_ptr() as u64);
+        let (count, log, version, flags) = (2, [0; 2], 0, 0);
+        Self { kind, count, instructions, license, log, version, flags, name: [0; 16], ifindex: 0, attach_type: 0 }
+    }
+}
+
+/// The head of `union bpf_attr` for BPF_LINK_CREATE of the netfilter type.
+#[repr(C)]
+struct CreateLink {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    family: u32,
+    hook: u32,
+    priority: i32,
+    netfilter_flags: u32,
 }
 
 /// The head of `union bpf_attr` for BPF_OBJ_PIN.
@@ -48,19 +81,9 @@ impl Empty {
     /// The kernel refuses, or there is no BPF file system.
     pub fn load() -> Result<Self> {
         let path = Path::new("/sys/fs/bpf").join(format!("bulkhead-bench-empty-{}", std::process::id()));
-        let license = c"GPL";
-        let load = Load {
-            kind: SCHED_CLS,
-            count: INSTRUCTIONS.len() as u32,
-            instructions: INSTRUCTIONS.as_ptr() as u64,
-            license: license.as_ptr() as u64,
-            log: [0; 2],
-            version: 0,
-            flags: 0,
-        };
+        let load = Load::new(SCHED_CLS, &UNSPEC, c"GPL");
         let fd = bpf(BPF_PROG_LOAD, &load).context("the kernel refuses the empty program")?;
-        // SAFETY: the kernel has just handed out this descriptor, to us alone.
-        let program = unsafe { OwnedFd::from_raw_fd(fd) };
+        let program = owned(fd);
         let name = CString::new(path.to_string_lossy().into_owned())?;
         let pin = Pin { path: name.as_ptr() as u64, fd: program.as_raw_fd().cast_unsigned(), flags: 0 };
         bpf(BPF_OBJ_PIN, &pin).with_context(|| format!("cannot pin {}", path.display()))?;
@@ -82,6 +105,39 @@ impl Drop for Empty {
             eprintln!("cannot remove {}: {error}", self.path.display());
         }
     }
+}
+
+/// An empty program at the two hooks of the agent's netfilter program, for IPv4: gone when the links are dropped. Call it
+/// in the node's network namespace.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn at_netfilter() -> Result<Vec<OwnedFd>> {
+    const IPV4: u32 = 2;
+    let mut load = Load { attach_type: BPF_NETFILTER, ..Load::new(NETFILTER, &ACCEPT, c"GPL") };
+    load.name[..EMPTY_NETFILTER.len()].copy_from_slice(EMPTY_NETFILTER.as_bytes());
+    let program = owned(bpf(BPF_PROG_LOAD, &load).context("the kernel refuses the empty program at netfilter")?);
+    let link = |hook| {
+        let (program, attach_type) = (program.as_raw_fd().cast_unsigned(), BPF_NETFILTER);
+        let create = CreateLink {
+            program,
+            target: 0,
+            attach_type,
+            flags: 0,
+            family: IPV4,
+            hook,
+            priority: 150,
+            netfilter_flags: 0,
+        };
+        Ok(owned(bpf(BPF_LINK_CREATE, &create).context("the kernel does not attach BPF to netfilter")?))
+    };
+    // LOCAL_IN and POSTROUTING.
+    [1, 4].into_iter().map(link).collect()
+}
+
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: the kernel has just handed out this descriptor, to us alone.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 fn bpf<T>(command: i64, attributes: &T) -> io::Result<i32> {

@@ -1,6 +1,6 @@
 //! From a world to a loaded datapath: the real compiler, the real plan.
 
-use agent::kernel::{Datapath, MapCapacities, Options, Pins, destroy};
+use agent::kernel::{AfterDnat, Datapath, MapCapacities, Options, Pins, destroy};
 use anyhow::{Context, Result};
 use policy::compile::{Compiled, Ids, Input};
 
@@ -24,7 +24,7 @@ pub fn compile(input: &worlds::Input) -> Result<Compiled> {
 ///
 /// # Errors
 /// The world does not compile, or the kernel refuses it.
-pub fn load(name: &str, input: &worlds::Input) -> Result<Loaded> {
+pub fn load(name: &str, input: &worlds::Input, after_dnat: AfterDnat) -> Result<Loaded> {
     let pins = Pins::lab(name)?;
     destroy(&pins).context("cannot remove what an earlier run left")?;
     let desired = compile(input)?.desired;
@@ -35,7 +35,7 @@ pub fn load(name: &str, input: &worlds::Input) -> Result<Loaded> {
         ids: Some(1 << 19),
         ..MapCapacities::default()
     };
-    let datapath = Datapath::open(&pins, &Options { capacities, ..Options::default() })?;
+    let datapath = Datapath::open(&pins, &Options { capacities, after_dnat, ..Options::default() })?;
     let mut loaded = Loaded { datapath, pins };
     loaded.datapath.maps.reconcile(&desired)?;
     Ok(loaded)

@@ -8,6 +8,7 @@ mod compile;
 mod empty;
 mod frames;
 mod kernel;
+mod netfilter;
 mod programs;
 mod report;
 mod sample;
@@ -45,6 +46,8 @@ enum Part {
     Program,
     /// Traffic through veths.
     Wire,
+    /// The program behind the node's rewriting, on traffic through veths.
+    Netfilter,
     /// A full compile.
     Compile,
     /// `matrix`, `explain` and `simulate`.
@@ -67,6 +70,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Wire) {
         rows.extend(wire::run(rounds)?);
+    }
+    if wanted(Part::Netfilter) {
+        rows.extend(netfilter::run(rounds)?);
     }
     report::finish(&rows, &options.output)
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use agent::kernel::AfterDnat;
 use agent::kernel::Frame;
 use anyhow::{Context, Result, ensure};
 use aya::{TestRun as _, TestRunOptions};
@@ -120,7 +121,7 @@ impl Case {
         let v4 = IpAddr::from(Ipv4Addr::new(10, 244, 2, 2));
         let v6 = IpAddr::from(Ipv6Addr::from(0xfd00_0010_0244_u128 << 80 | 2));
         let local = Local { name: worlds::POD, ifindex, mac: POD_MAC, addresses: vec![v4, v6] };
-        let loaded = kernel::load(pins, &worlds::judged(shape, local)?).context(name.to_owned())?;
+        let loaded = kernel::load(pins, &worlds::judged(shape, local)?, AfterDnat::Off).context(name.to_owned())?;
         let peer = match shape.peers {
             Peers::Pods(count) => worlds::peer(shape.family, count / 2),
             Peers::Blocks(count) => worlds::inside(shape.family, count / 2),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent::kernel::{Attachment, Datapath, Maps, Options, Pins, destroy};
+use agent::kernel::{AfterDnat, Attachment, Datapath, Maps, Options, Pins, destroy};
 use common::abi::{Address, Endpoint, Interface, Mac, Peer, Profile, TenantId};
 use policy::compile::{Desired, Tables};
 
@@ -52,7 +52,7 @@ impl TestNode {
     /// Where the datapath cannot be opened.
     #[must_use]
     pub fn open(&self, attachment: Attachment) -> Datapath {
-        self.inside(|| self.datapath(attachment))
+        self.inside(|| self.datapath(attachment, AfterDnat::Off))
     }
 
     /// The same for a caller that is inside already.
@@ -60,8 +60,8 @@ impl TestNode {
     /// # Panics
     /// Where the datapath cannot be opened.
     #[must_use]
-    pub fn datapath(&self, attachment: Attachment) -> Datapath {
-        let options = Options { attachment, ..Options::default() };
+    pub fn datapath(&self, attachment: Attachment, after_dnat: AfterDnat) -> Datapath {
+        let options = Options { attachment, after_dnat, ..Options::default() };
         Datapath::open(&self.pins, &options).expect("open the datapath")
     }
 

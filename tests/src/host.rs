@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use common::abi::{
     Address, AllowReason, Backend, Backends, DelegateKey, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey,
-    FragmentKey, FragmentPorts, Interface, Lead, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
-    TenantId, Ticks,
+    FragmentKey, FragmentPorts, Interface, Lead, NatKey, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
+    Settings, TenantId, Ticks,
 };
-use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length};
-use common::parse::Packet;
+use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length, judge_open};
+use common::parse::{Arrival, Packet};
 use ipnet::IpNet;
 use policy::compile::Tables;
 
@@ -30,6 +30,8 @@ pub struct HostNode {
     pub now: Ticks,
     flows: HashMap<FlowKey, FlowEntry>,
     fragments: HashMap<FragmentKey, FragmentPorts>,
+    nat_flows: HashMap<NatKey, FlowEntry>,
+    nat_entered: RefCell<Vec<(NatKey, FlowEntry)>>,
     /// What the packet at hand found, as it found it.
     found: RefCell<Vec<(FlowKey, FlowEntry)>>,
     /// What the packet at hand entered; it is not looked up again before the next one.
@@ -58,15 +60,21 @@ impl HostNode {
     /// Where the two differ.
     pub fn run(&mut self, direction: Direction, frame: &HostFrame) -> Seen {
         let mut at_length = Seen::EMPTY;
-        decide_at_length(direction, frame, self, &mut at_length);
+        let decided = decide_at_length(direction, frame, self, &mut at_length);
+        self.judge_if_open(decided, direction, frame, &mut at_length);
         let traces = self.traces();
         self.undo();
         let mut seen = self.written_down.unwrap_or(Seen::EMPTY);
-        match decide(direction, frame, self, &mut seen) {
+        let decided = match decide(direction, frame, self, &mut seen) {
+            Decided::Unusual => decide_at_length(direction, frame, self, &mut seen),
+            decided => decided,
+        };
+        self.judge_if_open(decided, direction, frame, &mut seen);
+        match decided {
             Decided::Held => {
                 assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
             }
-            Decided::Seen => assert_eq!(at_length, seen, "{frame:?}"),
+            Decided::Seen | Decided::Open | Decided::Unusual => assert_eq!(at_length, seen, "{frame:?}"),
         }
         assert_eq!(traces, self.traces(), "{frame:?}");
         self.written_down = Some(seen);
@@ -74,6 +82,15 @@ impl HostNode {
         self.flows.extend(self.entered.take());
         self.fragments.extend(self.kept.take());
         at_length
+    }
+
+    fn judge_if_open(&self, decided: Decided, direction: Direction, frame: &HostFrame, seen: &mut Seen) {
+        if decided == Decided::Open {
+            judge_open(direction, frame.arrival(), self, seen);
+        }
+        if seen.outcome.undecided && decided == Decided::Open && direction == Direction::Egress {
+            frame.leave_undecided();
+        }
     }
 
     /// What the programs have in their map `SEEN`: the last packet that they wrote anything down about.
@@ -181,6 +198,19 @@ impl common::decide::Tables for HostNode {
         self.tables.is_tunnel_port(port)
     }
 
+    fn local(&self, address: &Address) -> Option<u32> {
+        self.tables.locals.get(address).copied()
+    }
+
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry> {
+        self.nat_flows.get(key)
+    }
+
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool {
+        self.nat_entered.borrow_mut().push((*key, entry.clone()));
+        true
+    }
+
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
         self.fragments.get(key).copied()
     }
@@ -198,12 +228,19 @@ pub struct HostFrame {
     pub ifindex: u32,
     pub ingress_ifindex: u32,
     looked_at: Cell<u32>,
+    left_undecided: Cell<bool>,
 }
 
 impl HostFrame {
     #[must_use]
     pub fn new(bytes: Vec<u8>, ifindex: u32, ingress_ifindex: u32) -> Self {
-        Self { bytes, ifindex, ingress_ifindex, looked_at: Cell::new(0) }
+        Self { bytes, ifindex, ingress_ifindex, looked_at: Cell::new(0), left_undecided: Cell::new(false) }
+    }
+
+    /// Whether it was left to be judged behind the node's rewriting.
+    #[must_use]
+    pub fn left_undecided(&self) -> bool {
+        self.left_undecided.get()
     }
 
     /// The end of the last byte that was asked for one by one.
@@ -247,16 +284,12 @@ impl Packet for HostFrame {
         false
     }
 
-    fn ifindex(&self) -> u32 {
-        self.ifindex
-    }
-
-    fn ingress_ifindex(&self) -> u32 {
-        self.ingress_ifindex
-    }
-
     /// `BPF_PROG_TEST_RUN` gives every packet a socket.
-    fn has_socket(&self) -> bool {
-        true
+    fn arrival(&self) -> Arrival {
+        Arrival { ifindex: self.ifindex, ingress_ifindex: self.ingress_ifindex, has_socket: true }
+    }
+
+    fn leave_undecided(&self) {
+        self.left_undecided.set(true);
     }
 }

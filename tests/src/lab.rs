@@ -24,6 +24,18 @@ impl Tried {
         UpOptions { cni, config: None, tenancy: None, external: Vec::new() }
     }
 
+    /// Options of a lab with this configuration. The folder holds it until the lab is up.
+    ///
+    /// # Panics
+    /// Where no file can be written.
+    #[must_use]
+    pub fn configured(cni: Cni, config: &str) -> (tempfile::TempDir, UpOptions) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, config).expect("a file");
+        (folder, UpOptions { config: Some(file), ..Self::options(cni) })
+    }
+
     #[must_use]
     pub fn up(&self, manifests: Manifests, options: &UpOptions) -> Lab {
         Lab::up(&self.0, manifests, options).expect("root, and a kernel that has what the lab needs")

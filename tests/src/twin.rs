@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agent::kernel::{Attachment, Datapath, Frame, now_ticks};
+use agent::kernel::{AfterDnat, Attachment, Datapath, Frame, Rewriting, now_ticks};
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use common::abi::{Direction, Endpoint, FlowKey, FlowState, FragmentKey};
 use common::decide::{Seen, Verdict};
@@ -40,10 +40,18 @@ impl Twin {
     /// # Panics
     /// Without root, where the datapath cannot be opened, or where `test` does.
     pub fn with<T: Send>(label: &str, test: impl FnOnce(&mut Self) -> T + Send) -> T {
+        Self::with_stage(label, AfterDnat::Off, test)
+    }
+
+    /// The same where calls that the node rewrites are judged behind that, or at the veth.
+    ///
+    /// # Panics
+    /// As there, and where the kernel cannot.
+    pub fn with_stage<T: Send>(label: &str, stage: AfterDnat, test: impl FnOnce(&mut Self) -> T + Send) -> T {
         let node = TestNode::new(label);
         node.inside(|| {
             stay_on_one_cpu();
-            test(&mut Self::new(&node))
+            test(&mut Self::new(&node, stage))
         })
     }
 
@@ -56,18 +64,24 @@ impl Twin {
         let veths = (0..pods).map(|pod| node.add_veth(&format!("pod{pod}"))).collect();
         node.inside(|| {
             stay_on_one_cpu();
-            test(&mut Self::new(&node), veths)
+            test(&mut Self::new(&node, AfterDnat::Off), veths)
         })
     }
 
-    fn new(node: &TestNode) -> Self {
-        let kernel = node.datapath(Attachment::Auto);
+    fn new(node: &TestNode, stage: AfterDnat) -> Self {
+        let kernel = node.datapath(Attachment::Auto, stage);
+        let mut host = HostNode::new(Tables::default());
+        match (stage, kernel.rewriting()) {
+            (AfterDnat::Off, _) => {}
+            (AfterDnat::Auto, Rewriting::AfterDnat) => host.settings.after_dnat = 1,
+            (AfterDnat::Auto, Rewriting::AtVeth { because }) => panic!("no judgement behind rewriting: {because}"),
+        }
         let map = |name| {
             let data = MapData::from_pin(node.pins.maps().join(name)).expect("a pinned map");
             Map::from_map_data(data).expect("a kind of map that is known")
         };
         Self {
-            host: HostNode::new(Tables::default()),
+            host,
             seen: map("SEEN").try_into().expect("SEEN"),
             flows: map("FLOW").try_into().expect("FLOW"),
             fragments: map("FRAGMENT").try_into().expect("FRAGMENT"),

@@ -43,6 +43,7 @@ fn desired() -> Desired {
             (77, Interface::bridge(77)),
         ]),
         endpoints: BTreeMap::from([(0, endpoint(1, 12)), (1, endpoint(2, 12 + 4096))]),
+        locals: ["10.244.0.5", "fd00:10:244::5"].map(|address| (peer(address).0, 0)).into(),
         profiles: BTreeMap::from([(1, profile)]),
         peers: BTreeMap::from([peer("10.244.0.5"), peer("fd00:10:244::5")]),
         ranges: BTreeMap::from([range("10.244.0.0/16"), range("0.0.0.0/0"), range("fd00:10:244::/64"), range("::/0")]),

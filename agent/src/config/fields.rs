@@ -14,7 +14,7 @@ pub struct Field {
 }
 
 /// Every field, in the order in which people write them.
-pub const FIELDS: [Field; 21] = [
+pub const FIELDS: [Field; 22] = [
     Field {
         path: "tenancy.mode",
         values: "`off`, `audit`, `baseline` or `strict`",
@@ -91,6 +91,14 @@ pub const FIELDS: [Field; 21] = [
         about: "The port at which the agents serve metrics and health on nodes' addresses. Pods of tenants cannot reach \
                 it at any node, unless a ClusterNetworkPolicy of the Admin tier accepts it. 0: nothing is guarded.",
     },
+    Field {
+        path: "datapath.afterDnat",
+        values: "`auto` or `off`",
+        default: Some("auto"),
+        about: "Where calls are judged that the node rewrites (Services, host ports). `auto`: behind the rewriting, as \
+                what they became, where the kernel can attach BPF to netfilter (Linux 6.4); `off`: at the pod's veth, by \
+                what is known of Services. `status` says which is in force.",
+    },
     size("maps.endpoints", "Pods of one node."),
     size("maps.profiles", "What applies to a pod, published side by side with what it replaces: two for each of them."),
     size("maps.peers", "Addresses of pods and nodes, of each family."),
@@ -132,7 +140,7 @@ mod tests {
     #[test]
     fn every_field_that_the_parser_knows_is_listed_and_no_other() {
         let mut known = Vec::new();
-        for section in ["tenancy", "endpoints", "cluster", "maps"] {
+        for section in ["tenancy", "endpoints", "cluster", "datapath", "maps"] {
             // `tenancy.x: unknown field `x`, expected one of `mode`, …`
             let error = parse(&nested(&format!("{section}.x"), "1")).unwrap_err().to_string();
             let (_, expected) = error.split_once("expected").unwrap();

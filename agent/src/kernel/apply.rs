@@ -58,6 +58,8 @@ impl Maps {
             Op::SetPeer { address, peer } => self.set_peer(address, peer),
             Op::SetRange { range, peer } => self.set_range(range, peer),
             Op::SetEndpoint { slot, endpoint } | Op::Publish { slot, endpoint } => self.set_endpoint(slot, &endpoint),
+            Op::SetLocal { address, slot } => self.set_local(address, slot),
+            Op::RemoveLocal { address } => self.remove_local(address),
             Op::SetInterface { ifindex, interface } => self.set_interface(ifindex, interface),
             Op::RaiseEpoch { epoch } => self.set_epoch(epoch),
             Op::Grace => {

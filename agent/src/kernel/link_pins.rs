@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use aya::programs::TcAttachType;
 use common::abi::Direction;
 
-use super::Pins;
 use super::links::Hook;
+use super::{Pins, after_dnat};
 
 /// A hook of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,15 +86,22 @@ impl Pin {
     }
 }
 
+/// Of the veths' hooks.
 pub(super) fn list(pins: &Pins) -> Result<Vec<Pin>> {
     let folder = pins.links();
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
     };
+    let is_of_veth = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_none_or(|name| !name.starts_with(after_dnat::PREFIX))
+    };
     entries
-        .map(|entry| {
-            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        .map(|entry| anyhow::Ok(entry.with_context(|| format!("cannot read {}", folder.display()))?.path()))
+        .filter(|path| path.as_ref().map_or(true, is_of_veth))
+        .map(|path| {
+            let path = path?;
             Pin::parse(path.clone()).with_context(|| format!("{} is not a link of ours: remove it", path.display()))
         })
         .collect()

@@ -18,7 +18,7 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 use super::expedited::Expedited;
 use super::link_pins::{self, Pin, PinKind, Place, here};
 use super::raw::detach_link;
-use super::{Datapath, Pins};
+use super::{Datapath, Pins, after_dnat};
 
 /// Where our filter stands among those of an interface: first, and at a handle that nobody has by chance.
 const PRIORITY: u16 = 1;
@@ -99,7 +99,8 @@ impl Datapath {
                 pin.forget()?;
             }
         }
-        Ok(())
+        // Now that no veth relies on them.
+        after_dnat::retire(&self.pins, self.after_dnat.as_ref().ok())
     }
 
     fn attach_one(&mut self, place: Place, name: &str) -> Result<()> {
@@ -204,6 +205,7 @@ impl Datapath {
 /// The kernel refuses; a second call goes on from there.
 pub fn destroy(pins: &Pins) -> Result<()> {
     detach(pins, |_| true)?;
+    after_dnat::retire(pins, None)?;
     pins.remove()
 }
 

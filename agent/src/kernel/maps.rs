@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use common::abi::{
-    Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, PortRow, Profile, RuleKey, ServiceKey, Traffic,
+    Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, NatKey, PortRow, Profile, RuleKey, ServiceKey,
+    Traffic,
 };
 
 use super::{MapCapacities, Pins, object};
@@ -18,6 +19,8 @@ pub struct Maps {
     pub(super) slot: Array<MapData, u64>,
     pub(super) slot_overflow: HashMap<MapData, u32, u64>,
     pub(super) endpoint: Array<MapData, Endpoint>,
+    pub(super) local_v4: HashMap<MapData, u32, u32>,
+    pub(super) local_v6: HashMap<MapData, [u32; 4], u32>,
     pub(super) profile: Array<MapData, Profile>,
     pub(super) tunnel: Array<MapData, u64>,
     pub(super) peer_v4: HashMap<MapData, u32, u64>,
@@ -30,6 +33,7 @@ pub struct Maps {
     pub(super) rule: HashMap<MapData, RuleKey, u64>,
     pub(super) port: Array<MapData, PortRow>,
     pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
+    pub(super) nat_flow: HashMap<MapData, NatKey, [u64; 2]>,
     pub(super) drops_direct: PerCpuArray<MapData, DropRow>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Traffic>,
     pub(super) forwarded: PerCpuArray<MapData, Traffic>,
@@ -63,6 +67,8 @@ impl Maps {
             slot: typed(source, "SLOT")?,
             slot_overflow: typed(source, "SLOT_OVERFLOW")?,
             endpoint: typed(source, "ENDPOINT")?,
+            local_v4: typed(source, "LOCAL_V4")?,
+            local_v6: typed(source, "LOCAL_V6")?,
             profile: typed(source, "PROFILE")?,
             tunnel: typed(source, "TUNNEL")?,
             peer_v4: typed(source, "PEER_V4")?,
@@ -75,6 +81,7 @@ impl Maps {
             rule: typed(source, "RULE")?,
             port: typed(source, "PORT")?,
             flow: typed(source, "FLOW")?,
+            nat_flow: typed(source, "NAT_FLOW")?,
             drops_direct: typed(source, "DROPS_DIRECT")?,
             drops: typed(source, "DROPS")?,
             forwarded: typed(source, "FORWARDED")?,

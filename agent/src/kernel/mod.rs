@@ -3,7 +3,9 @@
 //! `open` brings programs and maps up under a folder of pins, `attach` puts the programs on a veth. What is pinned
 //! outlives the process: with nobody here, everything attached keeps enforcing.
 
+mod after_dnat;
 mod apply;
+mod btf;
 mod clock;
 mod counters;
 mod expedited;
@@ -20,6 +22,7 @@ mod test_run;
 mod upgrade;
 mod write;
 
+pub use after_dnat::{AfterDnat, Rewriting};
 use anyhow::{Context, Result};
 pub(crate) use apply::GRACE;
 use aya::programs::SchedClassifier;
@@ -57,6 +60,7 @@ pub struct Options {
     pub settings: Settings,
     pub capacities: MapCapacities,
     pub attachment: Attachment,
+    pub after_dnat: AfterDnat,
     pub log_level: LogLevel,
 }
 
@@ -68,6 +72,8 @@ pub struct Datapath {
     programs: Programs,
     hook: Hook,
     fresh: bool,
+    after_dnat: Result<after_dnat::Links, String>,
+    options: Options,
 }
 
 impl Datapath {
@@ -90,12 +96,51 @@ impl Datapath {
         }
         let fresh = !pins.maps().join("FLOW").exists();
         pins.create()?;
-        let mut ebpf = load(pins, options, &definitions)?;
+        let mut ebpf = load(pins, options, &definitions, false)?;
+        let after_dnat = match options.after_dnat {
+            AfterDnat::Auto => after_dnat::Links::attach(pins, options).map_err(|error| format!("{error:#}")),
+            AfterDnat::Off => Err("it is switched off".to_owned()),
+        };
+        if after_dnat.is_ok() {
+            ebpf = load(pins, options, &definitions, true)?;
+        }
         let mut maps =
             Maps::collect(|name| ebpf.take_map(name).with_context(|| format!("no map {name} in the object")))?;
         maps.prepare_counters()?;
         let programs = Programs::load(ebpf)?;
-        Ok(Self { maps, pins: pins.clone(), programs, hook: links::probe(options.attachment)?, fresh })
+        Ok(Self {
+            maps,
+            pins: pins.clone(),
+            programs,
+            hook: links::probe(options.attachment)?,
+            fresh,
+            after_dnat,
+            options: options.clone(),
+        })
+    }
+
+    /// Puts the program behind the node's rewriting back, where somebody has taken it off. True where that was so.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn restore_after_dnat(&mut self) -> Result<bool> {
+        match &self.after_dnat {
+            Ok(links) if !links.stand(&self.pins) => {
+                self.after_dnat = Ok(after_dnat::Links::attach(&self.pins, &self.options)?);
+                after_dnat::retire(&self.pins, self.after_dnat.as_ref().ok())?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Where calls are judged that the node rewrites.
+    #[must_use]
+    pub fn rewriting(&self) -> Rewriting {
+        match &self.after_dnat {
+            Ok(_) => Rewriting::AfterDnat,
+            Err(because) => Rewriting::AtVeth { because: because.clone() },
+        }
     }
 
     #[must_use]
@@ -119,12 +164,14 @@ impl Datapath {
     }
 }
 
-fn load(pins: &Pins, options: &Options, definitions: &[object::Definition]) -> Result<Ebpf> {
+/// The object on its pinned maps, which are made where they are not there.
+fn load(pins: &Pins, options: &Options, definitions: &[object::Definition], after_dnat: bool) -> Result<Ebpf> {
     let btf = Btf::from_sys_fs().context("the kernel's own types cannot be read")?;
     let level = options.log_level as u8;
     let mut loader = EbpfLoader::new();
     let clock = clock::of_this_kernel()?;
-    loader.btf(Some(&btf)).override_global("SETTINGS", &options.settings, true);
+    let settings = Settings { after_dnat: u32::from(after_dnat), ..options.settings };
+    loader.btf(Some(&btf)).override_global("SETTINGS", &settings, true);
     loader.override_global("CLOCK", &clock, true);
     loader.override_global("AYA_LOG_LEVEL", &level, false);
     for definition in definitions {

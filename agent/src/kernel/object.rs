@@ -55,7 +55,7 @@ impl MapCapacities {
     /// The setting that decides the size of a map, and its value.
     pub(super) fn setting(&self, map: &str) -> Option<(&'static str, Option<u32>)> {
         let setting = match map {
-            "ENDPOINT" | "SLOT_OVERFLOW" | "TOLD" => ("maps.endpoints", self.endpoints),
+            "ENDPOINT" | "SLOT_OVERFLOW" | "TOLD" | "LOCAL_V4" | "LOCAL_V6" => ("maps.endpoints", self.endpoints),
             "PROFILE" => ("maps.profiles", self.profiles),
             "PEER_V4" | "PEER_V6" => ("maps.peers", self.peers),
             "RANGE_V4" | "RANGE_V6" => ("maps.ranges", self.ranges),

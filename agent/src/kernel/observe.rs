@@ -36,6 +36,7 @@ impl Maps {
             interfaces: self.interfaces()?,
             endpoints: rows("ENDPOINT", &self.endpoint, 0..self.endpoint.len(), |endpoint| endpoint.id != 0)?,
             tunnels: rows("TUNNEL", &self.tunnel, 0..self.tunnel.len(), |&ports| ports != 0)?,
+            locals: self.locals()?,
             peers: self.peers()?,
             ranges: self.ranges()?,
             services: self.services()?,
@@ -70,6 +71,14 @@ impl Maps {
         let overflow = entries("SLOT_OVERFLOW", &self.slot_overflow)?;
         let words = slots.into_values().chain(overflow.into_values()).map(Interface);
         Ok(words.map(|interface| (interface.ifindex(), interface)).collect())
+    }
+
+    fn locals(&self) -> Result<BTreeMap<Address, u32>> {
+        let v4 = entries("LOCAL_V4", &self.local_v4)?;
+        let v6 = entries("LOCAL_V6", &self.local_v6)?;
+        let v4 = v4.into_iter().map(|(word, slot)| (Address::v4(word.to_ne_bytes()), slot));
+        let v6 = v6.into_iter().map(|(words, slot)| (Address { words }, slot));
+        Ok(v4.chain(v6).collect())
     }
 
     fn peers(&self) -> Result<BTreeMap<Address, Peer>> {

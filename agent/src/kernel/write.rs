@@ -45,6 +45,23 @@ impl Maps {
         write("ENDPOINT", || self.endpoint.set(slot, endpoint, 0))
     }
 
+    pub(super) fn set_local(&mut self, address: Address, slot: u32) -> Result<()> {
+        let words = address.words;
+        if address.is_v4() {
+            write("LOCAL_V4", || self.local_v4.insert(words[3], slot, 0))
+        } else {
+            write("LOCAL_V6", || self.local_v6.insert(words, slot, 0))
+        }
+    }
+
+    pub(super) fn remove_local(&mut self, address: Address) -> Result<()> {
+        if address.is_v4() {
+            remove("LOCAL_V4", || self.local_v4.remove(&address.words[3]))
+        } else {
+            remove("LOCAL_V6", || self.local_v6.remove(&address.words))
+        }
+    }
+
     pub(super) fn set_profile(&mut self, index: u32, profile: &Profile) -> Result<()> {
         write("PROFILE", || self.profile.set(index, profile, 0))
     }

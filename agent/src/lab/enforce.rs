@@ -35,7 +35,12 @@ impl<'a> Enforcer<'a> {
             events_per_second: EVENTS_PER_SECOND,
             ..common::abi::Settings::default()
         };
-        let options = Options { settings: fixed, capacities: settings.maps.clone(), ..Options::default() };
+        let options = Options {
+            settings: fixed,
+            capacities: settings.maps.clone(),
+            after_dnat: settings.after_dnat,
+            ..Options::default()
+        };
         let pins = lab.pins()?;
         let datapath = node.run(|| {
             let mut datapath = Datapath::open(&pins, &options)?;

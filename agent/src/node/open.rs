@@ -9,6 +9,7 @@ use common::abi::Ticks;
 use jiff::Timestamp;
 use nix::net::if_::if_indextoname;
 use tokio::sync::watch::Sender;
+use tracing::warn;
 
 use super::clock::Clock;
 use super::memory::{Folder, Memory};
@@ -16,7 +17,7 @@ use super::run::{Node, Options};
 use super::status::Status;
 use super::timings::Timings;
 use super::veths::Veths;
-use crate::kernel::{self, Datapath};
+use crate::kernel::{self, AfterDnat, Datapath, Rewriting};
 use crate::publish::Publisher;
 
 /// Ports that the kernel gives to connections that it opens.
@@ -33,6 +34,9 @@ impl Node {
     /// One sentence about what the machine lacks, or which pinned map differs. Nothing has changed then.
     pub fn open(options: Options, status: Sender<Arc<Status>>, timings: Timings) -> Result<Self> {
         let mut datapath = Datapath::open(&options.pins, &kernel_options(&options)?)?;
+        if let (AfterDnat::Auto, Rewriting::AtVeth { because }) = (options.settings.after_dnat, datapath.rewriting()) {
+            warn!("calls are judged at the pod's veth and not behind the node's rewriting: {because}");
+        }
         let folder = Folder::new(&options.state);
         let attached = datapath.attached()?;
         let remembered = folder.load()?;
@@ -89,7 +93,8 @@ fn kernel_options(options: &Options) -> Result<kernel::Options> {
         ..common::abi::Settings::default()
     };
     let capacities = options.settings.maps.clone();
-    Ok(kernel::Options { settings, capacities, attachment: options.attachment, ..kernel::Options::default() })
+    let (attachment, after_dnat) = (options.attachment, options.settings.after_dnat);
+    Ok(kernel::Options { settings, capacities, attachment, after_dnat, ..kernel::Options::default() })
 }
 
 fn local_ports() -> Result<(u16, u16)> {

@@ -29,6 +29,7 @@ impl Node {
         self.status.send_replace(Arc::new(Status {
             node: self.options.node.clone(),
             enforcement: self.enforcement(cluster, snapshot),
+            rewriting: self.datapath.rewriting(),
             endpoints: self.veths.bindings.bound.iter().map(endpoint).collect(),
             findings: self
                 .veths

@@ -273,7 +273,7 @@ impl Node {
             maps.sweep_flows(now_ticks()?)?;
         }
         if self.clock.verify.is_due() {
-            let repaired = self.publisher.verify(maps)?;
+            let repaired = self.publisher.verify(maps)? + usize::from(self.datapath.restore_after_dnat()?);
             if repaired != 0 {
                 warn!("{repaired} records in the maps were not what this agent wrote, and have been repaired");
                 self.drift_repaired += repaired as u64;

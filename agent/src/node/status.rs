@@ -10,6 +10,7 @@ use policy::compile::{Compiled, NodeView};
 use policy::model::PodKey;
 use serde::Serialize;
 
+use crate::kernel::Rewriting;
 use crate::watch::Snapshot;
 
 /// The agent at one moment. A new one is published whenever something in it has changed.
@@ -19,6 +20,8 @@ pub struct Status {
     /// The Node's name.
     pub node: String,
     pub enforcement: Enforcement,
+    /// Where calls are judged that the node rewrites.
+    pub rewriting: Rewriting,
     pub endpoints: Vec<EndpointStatus>,
     /// Veths that are left alone, addresses that several claim, others that enforce here: a sentence each.
     pub findings: Vec<String>,
@@ -129,6 +132,7 @@ impl Status {
         Self {
             node: node.to_owned(),
             enforcement: Enforcement::AwaitingSync { missing: vec!["the agent has just started".to_owned()] },
+            rewriting: Rewriting::AtVeth { because: "the agent has just started".to_owned() },
             endpoints: Vec::new(),
             findings: Vec::new(),
             barred: 0,

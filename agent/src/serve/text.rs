@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::answers::CounterEntry;
 use super::health::missing;
 use super::tenants::TenantEntry;
+use crate::kernel::Rewriting;
 use crate::node::{EndpointState, EndpointStatus, Enforcement, Publication, Status};
 use crate::text::columns;
 
@@ -15,6 +16,12 @@ pub(super) fn status(status: &Status) -> String {
         Enforcement::AwaitingSync { .. } => "waiting; what was enforced before still is".to_owned(),
         Enforcement::Enforcing => "enforcing".to_owned(),
         Enforcement::Stale { since } => format!("enforcing the last world: the API server is silent since {since}"),
+    };
+    let rewriting = match &status.rewriting {
+        Rewriting::AfterDnat => "judged as what calls become".to_owned(),
+        Rewriting::AtVeth { because } => {
+            format!("judged at the pod's veth, not behind the node's rewriting: {because}")
+        }
     };
     let endpoints = EndpointState::ALL.map(|state| format!("{} {}", status.count(state), state.name())).join(", ");
     let policies = status.policies.iter().map(|count| match count.rejected {
@@ -29,6 +36,7 @@ pub(super) fn status(status: &Status) -> String {
     let rows = [
         ["node", status.node.as_str()],
         ["state", &enforcement],
+        ["services", &rewriting],
         ["endpoints", &endpoints],
         ["policies", &policies.collect::<Vec<_>>().join(", ")],
         ["last change", &status.publication.as_ref().map(publication).unwrap_or_default()],

@@ -204,13 +204,16 @@ pub struct Settings {
     pub allow_tunnels: u32,
     /// Events a second and CPU; the rest is counted as lost.
     pub events_per_second: u32,
+    /// 1: what the node rewrites is judged behind that, and passes a pod's veth undecided.
+    pub after_dnat: u32,
 }
 
-super::layout!(Settings, 12;
-    ephemeral_first @ 0 => u16, ephemeral_last @ 2 => u16, allow_tunnels @ 4 => u32, events_per_second @ 8 => u32);
+super::layout!(Settings, 16;
+    ephemeral_first @ 0 => u16, ephemeral_last @ 2 => u16, allow_tunnels @ 4 => u32, events_per_second @ 8 => u32,
+    after_dnat @ 12 => u32);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000 }
+        Self { ephemeral_first: 32768, ephemeral_last: 60999, allow_tunnels: 0, events_per_second: 1000, after_dnat: 0 }
     }
 }

@@ -21,6 +21,9 @@ pub struct FlowKey {
 super::layout!(FlowKey, 28; endpoint @ 0 => u32, ports @ 4 => u32, remote @ 8 => Address, kind @ 24 => u32);
 
 impl FlowKey {
+    /// No flow.
+    pub const EMPTY: Self = Self { endpoint: 0, ports: 0, remote: Address { words: [0; 4] }, kind: 0 };
+
     /// Ports in host byte order, as are all here. For ICMP echo the local one is the identifier, the remote one 1
     /// where the local end asks and 0 where it is asked. `local` is the index of the local address: 0 IPv4, 1 IPv6,
     /// 2 IPv6 link-local.
@@ -97,6 +100,8 @@ impl FlowState {
     pub const FIN_BY_PEER: u64 = 1 << 37;
     /// Opened by the pod's own node, which an address alone does not prove.
     pub const BY_NODE: u64 = 1 << 38;
+    /// Judged where the node has rewritten it, at each packet: here it passes whatever the epoch is.
+    pub const AFTER_DNAT: u64 = 1 << 39;
     /// Allowed in its endpoint's adoption window by its opener's direction alone: each packet is judged again, after the
     /// window in both directions, and then the flow is like any other or cut.
     pub const ADOPTED: u64 = 1 << 40;

@@ -15,6 +15,7 @@ mod endpoint;
 mod event;
 mod flow;
 mod mac;
+mod nat;
 mod peer;
 mod reason;
 mod rules;
@@ -28,6 +29,7 @@ pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings}
 pub use event::Event;
 pub use flow::{FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts};
 pub use mac::Mac;
+pub use nat::{KernelLayout, NatKey};
 pub use peer::{Address, Peer, PeerKind, TenantId};
 pub use reason::{AllowReason, Direction, DropReason};
 pub use rules::{AdminVerdict, LowerVerdict, PortKey, PortRow, ProgramRef, Ranked, RuleKey};
@@ -36,7 +38,7 @@ pub use told::{Telling, Told};
 pub use tunnel::{TUNNEL_PORTS, TUNNEL_WORDS, tunnel_bit};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
 pub const FLOW_LAYOUT: u32 = 1;

@@ -73,6 +73,8 @@ reasons! {
         Neighbour = 7 "neighbour",
         /// Not a pod of ours.
         Unmanaged = 8 "unmanaged",
+        /// To an address that the node rewrites: it is judged once that is done.
+        AfterDnat = 9 "after_dnat",
     }
 }
 

@@ -1,23 +1,23 @@
 //! The short cut for plain packets: most packets are plain, and of a flow that holds. What is read of those stays in
 //! registers, and nobody ever writes it down. It decides nothing that the long way would not.
 
-use super::track::{Flow, own_flow, pass_on};
+use super::track::{own_flow, pass_on};
 use super::{Context, Outcome, Seen, Tables, receiver, sender};
 use crate::abi::Direction;
 use crate::parse::{Packet, plain};
 
 /// What a short look at a packet tells.
-pub(super) enum Found<'a> {
+pub(super) enum Found {
     /// It belongs to a flow that holds.
     Held,
     /// It is to be judged. What was read of it has been written down.
-    Flow(Flow<'a>),
+    Open,
     /// It is not plain, or not as it should be.
     Unusual,
 }
 
 #[inline(always)]
-pub(super) fn find<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, seen: &mut Seen) -> Found<'a> {
+pub(super) fn find<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Found {
     let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
     let passes = match context.direction {
         Direction::Egress => sender::is_plain(&frame, &datagram, context.endpoint),
@@ -27,11 +27,12 @@ pub(super) fn find<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &
         return Found::Unusual;
     }
     let flow = own_flow(context, &datagram);
-    if pass_on(context, &flow, &datagram) {
+    if pass_on(context, packet, &flow, &datagram) {
         return Found::Held;
     }
     // Read once more, which is cheaper than to keep all of it over the look-up.
     let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
-    *seen = Seen { frame, datagram, outcome: Outcome::of(context.direction, context.endpoint.id) };
-    Found::Flow(flow)
+    let outcome = Outcome::of(context.direction, context.endpoint.id);
+    *seen = Seen { frame, datagram, outcome, flow: flow.key, epoch: context.epoch };
+    Found::Open
 }

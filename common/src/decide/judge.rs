@@ -91,6 +91,12 @@ impl Judgement {
         matches!(self.verdict, Verdict::Allow(_))
     }
 
+    /// It is judged behind the node's rewriting.
+    #[inline(always)]
+    pub(super) const fn left_undecided() -> Self {
+        Self::new(Verdict::Allow(AllowReason::AfterDnat), 0)
+    }
+
     /// A pod calls itself.
     #[inline(always)]
     pub(super) const fn of_itself() -> Self {

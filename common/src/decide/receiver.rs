@@ -3,7 +3,7 @@
 use super::Tables;
 use super::tables::peer_of;
 use crate::abi::{DropReason, Endpoint, Peer, PeerKind};
-use crate::parse::{Datagram, Fragment, Frame, Neighbour, Packet, claims};
+use crate::parse::{Arrival, Datagram, Fragment, Frame, Neighbour, Packet, claims};
 
 /// True where all of these checks pass at a glance: from anywhere but this link, to the pod's own addresses.
 #[inline(always)]
@@ -15,8 +15,8 @@ pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) 
 /// nothing: others' packets carry it that the node masquerades. No incoming interface proves nothing either: the
 /// fragments that a node makes of a forwarded packet have none.
 #[inline(always)]
-pub(super) fn is_generated_here<P: Packet>(packet: &P, source: Peer) -> bool {
-    packet.ingress_ifindex() == 0 && packet.has_socket() && matches!(source.kind(), PeerKind::OwnNode)
+pub(super) fn is_generated_here(arrival: Arrival, source: Peer) -> bool {
+    arrival.ingress_ifindex == 0 && arrival.has_socket && matches!(source.kind(), PeerKind::OwnNode)
 }
 
 /// The MAC address. A bridge floods frames that it cannot place: those are for somebody else.
@@ -48,7 +48,7 @@ pub(super) fn check_datagram<P: Packet, T: Tables>(
     tables: &T,
     endpoint: &Endpoint,
 ) -> Result<(), DropReason> {
-    let from_own_node = || is_generated_here(packet, peer_of(tables, &datagram.source));
+    let from_own_node = || is_generated_here(packet.arrival(), peer_of(tables, &datagram.source));
     if datagram.source.is_link_local_v6() && !from_own_node() {
         return Err(DropReason::SpoofedSource);
     }

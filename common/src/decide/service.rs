@@ -128,7 +128,7 @@ impl Remote {
 
     /// True where another node picks the backend.
     #[inline(always)]
-    fn is_elsewhere(&self) -> bool {
+    pub(super) fn is_elsewhere(&self) -> bool {
         self.service.is_at_nodes() && !matches!(self.peer.kind(), PeerKind::OwnNode)
     }
 }
@@ -153,33 +153,27 @@ pub struct Call {
 
 impl Call {
     /// The verdict that holds for the address itself, as far as nobody else may answer for it, and for each of the
-    /// backends. Where some of those are allowed and others are not, nobody knows which of them the call will reach.
-    /// Backends that should be there and are not drop. `owns`: an address of the caller.
+    /// backends: `behind` is [`Self::behind`], which is looked up only where the address itself does not refuse.
     #[inline(always)]
-    pub fn judge<A: Addresses>(
-        &self,
-        addresses: &A,
-        number: u32,
-        caller: Option<&Profile>,
-        owns: impl Fn(&Address) -> bool,
-        mut judge: impl FnMut(&Question) -> Judgement,
-    ) -> Called {
+    pub fn judge(&self, behind: impl FnOnce(&Self) -> Behind, mut judge: impl FnMut(&Question) -> Judgement) -> Called {
         if let Some(refused) = self.judge_itself(&mut judge) {
             return refused;
         }
-        self.judge_behind(&self.behind(addresses, number, caller, owns), judge)
+        self.judge_behind(&behind(self), judge)
     }
 
     /// The refusal of the address itself, as far as nobody else may answer for it. `None` where what is behind it decides.
     #[inline(always)]
-    pub(super) fn judge_itself(&self, mut judge: impl FnMut(&Question) -> Judgement) -> Option<Called> {
+    fn judge_itself(&self, mut judge: impl FnMut(&Question) -> Judgement) -> Option<Called> {
         let peer = self.end.peer;
         let tiers = self.end.asked_itself()?;
         let judgement = judge(&Question { tiers, ..Question::new(Direction::Egress, peer, self.port) });
         if let Verdict::Drop(_) = judgement.verdict { Some(Called { judgement, peer }) } else { None }
     }
 
-    /// The end whose verdict holds for each of the backends.
+    /// The end whose verdict holds for each of the backends. Where some of those are allowed and others are not, nobody
+    /// knows which of them the call will reach. Backends that should be there and are not drop. `owns`: an address of the
+    /// caller.
     #[inline(always)]
     pub fn behind<A: Addresses>(
         &self,
@@ -188,7 +182,7 @@ impl Call {
         caller: Option<&Profile>,
         owns: impl Fn(&Address) -> bool,
     ) -> Behind {
-        let Some(backends) = addresses.backends(number) else { return Behind::of(Decision::Missing) };
+        let Some(backends) = addresses.backends(number) else { return Behind::MISSING };
         if owns(&backends.alone) {
             return Behind::of(Decision::Itself);
         }
@@ -209,7 +203,7 @@ impl Call {
 
     /// The verdict on what is behind a Service.
     #[inline(always)]
-    pub(super) fn judge_behind(&self, behind: &Behind, mut judge: impl FnMut(&Question) -> Judgement) -> Called {
+    fn judge_behind(&self, behind: &Behind, mut judge: impl FnMut(&Question) -> Judgement) -> Called {
         let Behind { decision, peer, port } = *behind;
         let judgement = match decision {
             Decision::Asks => judge(&Question::new(Direction::Egress, peer, port)),
@@ -245,6 +239,9 @@ pub struct Behind {
 }
 
 impl Behind {
+    /// There is no row of what is behind it.
+    pub const MISSING: Self = Self::of(Decision::Missing);
+
     #[inline(always)]
     const fn of(decision: Decision) -> Self {
         Self { decision, peer: Peer::SERVICE, port: PortKey(0) }

@@ -1,9 +1,9 @@
 //! The look-ups that judging a packet needs: BPF maps in the kernel, ordinary maps on the host.
 
-use super::{Addresses, Behind, Call, Judgement, Question, Remote, Rules, judge, tunnel};
+use super::{Addresses, Behind, Call, Called, Judgement, Question, Remote, Rules, judge, tunnel};
 use crate::abi::{
-    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, Peer, PortKey, Profile,
-    Settings,
+    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, NatKey, Peer, PortKey,
+    Profile, Settings,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
@@ -22,6 +22,12 @@ pub trait Tables: Rules + Addresses {
     /// True for a UDP port at which nodes open tunnel packets.
     fn is_tunnel_port(&self, port: u16) -> bool;
     fn insert_fragment(&self, key: &FragmentKey, ports: FragmentPorts) -> bool;
+
+    /// The slot of the local pod that has an address.
+    fn local(&self, address: &Address) -> Option<u32>;
+    fn nat_flow(&self, key: &NatKey) -> Option<&FlowEntry>;
+    /// In place of what was there. False where there is no room.
+    fn insert_nat_flow(&self, key: &NatKey, entry: &FlowEntry) -> bool;
 
     /// Judges one direction of a flow at a pod with this profile. The programs make it a function of its own,
     /// which their verifier looks at once and not once for each way to it.
@@ -42,24 +48,37 @@ pub trait Tables: Rules + Addresses {
         Remote::of(self, address, port)
     }
 
-    /// The end that stands for what is behind a Service that a pod with this profile calls: in the programs a function of
-    /// its own, too. `owns`: the only end is the pod itself.
+    /// The end that stands for what is behind a Service that the pod whose record has this number calls: in the programs a
+    /// function of its own, too.
     #[inline(always)]
-    fn behind(&self, profile: u64, call: &Call, number: u32, owns: bool) -> Behind
+    fn behind(&self, slot: u32, call: &Call, number: u32) -> Behind
     where
         Self: Sized,
     {
-        call.behind(self, number, self.profile(profile), |_| owns)
+        behind(self, slot, call, number)
     }
 }
 
-/// [`Tables::judge`] of what may be a tunnel packet to where a node would open it.
+/// [`Tables::behind`]: a record that should be there and is not drops.
 #[inline(always)]
-pub(super) fn judge_unless_tunnel<T: Tables>(tables: &T, profile: u64, question: &Question) -> Judgement {
-    if tunnel::is_refused(tables, question.port, question.peer) {
-        return Judgement::dropped(DropReason::Tunnel);
+pub fn behind<T: Tables>(tables: &T, slot: u32, call: &Call, number: u32) -> Behind {
+    match tables.endpoint(slot) {
+        Some(caller) => call.behind(tables, number, tables.profile(caller.profile), |address| caller.owns(address)),
+        None => Behind::MISSING,
     }
-    tables.judge(profile, question)
+}
+
+/// Judges the call of a Service by a pod of this node.
+#[inline(always)]
+pub(super) fn judge_call<T: Tables>(tables: &T, (slot, caller): (u32, &Endpoint), call: &Call, number: u32) -> Called {
+    if caller.is(Endpoint::PENDING) {
+        return Called { judgement: Judgement::dropped(DropReason::NotReady), peer: Peer::SERVICE };
+    }
+    let judge = |question: &Question| match tunnel::is_refused(tables, question.port, question.peer) {
+        true => Judgement::dropped(DropReason::Tunnel),
+        false => tables.judge(caller.profile, question),
+    };
+    call.judge(|call| tables.behind(slot, call, number), judge)
 }
 
 /// What an address is to policy.

@@ -33,7 +33,7 @@ pub(super) fn next(flags: u64, direction: Direction, datagram: &Datagram, now: T
 }
 
 #[inline(always)]
-const fn lifetime(flags: u64, protocol: u8) -> Ticks {
+pub(super) const fn lifetime(flags: u64, protocol: u8) -> Ticks {
     let answered = flags & FlowState::ANSWERED != 0;
     let closed = FlowState::FIN_BY_POD | FlowState::FIN_BY_PEER;
     match protocol {

@@ -36,14 +36,23 @@ pub trait Packet {
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
     /// True where the kernel holds a VLAN tag beside the frame.
     fn has_vlan_tag(&self) -> bool;
+    /// The way that it came.
+    fn arrival(&self) -> Arrival;
+    /// Notes on the packet that it passes to be judged behind the node's rewriting.
+    fn leave_undecided(&self);
+}
+
+/// The way that a packet came to a hook, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
     /// The interface of the hook, in the node's network namespace.
-    fn ifindex(&self) -> u32;
+    pub ifindex: u32,
     /// The interface that the packet came in on; 0 for what the node itself sends, and for the fragments that it makes
     /// of what it forwards (`ip6_copy_metadata`, Linux 6.18).
-    fn ingress_ifindex(&self) -> u32;
-    /// True where the socket that sent the packet still holds it. What a node forwards has none: `ip_rcv` and `ipv6_rcv`
-    /// take it away, and so does putting fragments together.
-    fn has_socket(&self) -> bool;
+    pub ingress_ifindex: u32,
+    /// The socket that sent the packet still holds it. What a node forwards has none: `ip_rcv` and `ipv6_rcv` take it
+    /// away, and so does putting fragments together.
+    pub has_socket: bool,
 }
 
 /// A byte of a word that was read as it lies in memory.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use common::abi::{DirectionRules, Endpoint, Interface, Mac, Profile, TenantId};
+use common::abi::{Address, DirectionRules, Endpoint, Interface, Mac, Profile, TenantId};
 
 use super::ids::Digest;
 use super::meter::Meter;
@@ -41,6 +41,7 @@ impl Endpoints<'_> {
             if tables.endpoints.insert(binding.slot, record).is_some() {
                 return Err(CompileError::SharedBinding { what: "slot", number: binding.slot });
             }
+            tables.locals.extend(binding.addresses.iter().map(|address| (Address::from(*address), binding.slot)));
             let interface = Interface::endpoint(binding.ifindex, binding.slot);
             if tables.interfaces.insert(binding.ifindex, interface).is_some() {
                 return Err(CompileError::SharedBinding { what: "interface", number: binding.ifindex });

@@ -20,6 +20,8 @@ pub struct Tables {
     pub interfaces: BTreeMap<u32, Interface>,
     /// By slot.
     pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Slots of local pods.
+    pub locals: BTreeMap<Address, u32>,
     /// By index.
     pub profiles: BTreeMap<u32, Profile>,
     pub peers: BTreeMap<Address, Peer>,

@@ -4,7 +4,7 @@
 //! Programs read the maps while they change, and any operation may be the last before a crash. At each point
 //! an address is to an endpoint what it was before or what it is to be, and never anything else:
 //!
-//! 1. **Interfaces that no endpoint has any more.** Their veths are gone. Where a slot changes hands, a grace
+//! 1. **Interfaces and local addresses that no endpoint has any more.** Their veths are gone. Where a slot changes hands, a grace
 //!    period follows, so that nobody still reads the record that is about to be overwritten.
 //! 2. **Ids.** From here on a restarted agent knows every number that the maps may hold.
 //! 3. **Port rows, profiles, backends, delegates, rules.** New, immutable, and not yet reached by anything: rows stand in every
@@ -18,7 +18,7 @@
 //!    rows for the new words (3), so the old profiles judge them too.
 //! 6. **Rows that no compile wrote** for a peer that some address carries are drift, and go before anything
 //!    else rests on them.
-//! 7. **New endpoints**: first the record, whose profile stands (3), then the interface that leads to it.
+//! 7. **New endpoints**: first the record, whose profile stands (3), then its addresses, then the interface.
 //! 8. **Publication**: an endpoint's profile is one word. A record becomes pending before its profile turns
 //!    into the one that restricts nothing, and stops being pending after it has its own.
 //! 9. **The epoch**, last: a flow that is judged anew because of it meets nothing old. It is raised only

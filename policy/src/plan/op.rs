@@ -70,6 +70,13 @@ pub enum Op {
         slot: u32,
         endpoint: Endpoint,
     },
+    SetLocal {
+        address: Address,
+        slot: u32,
+    },
+    RemoveLocal {
+        address: Address,
+    },
     SetInterface {
         ifindex: u32,
         interface: Interface,
@@ -137,6 +144,8 @@ impl Op {
             | Self::RemoveRange { .. }
             | Self::RemovePeer { .. }
             | Self::SetEndpoint { .. }
+            | Self::SetLocal { .. }
+            | Self::RemoveLocal { .. }
             | Self::SetInterface { .. }
             | Self::RemoveInterface { .. }
             | Self::Publish { .. }
@@ -168,6 +177,8 @@ impl Op {
             Self::SetEndpoint { slot, endpoint } | Self::Publish { slot, endpoint } => {
                 tables.endpoints.insert(slot, endpoint);
             }
+            Self::SetLocal { address, slot } => drop(tables.locals.insert(address, slot)),
+            Self::RemoveLocal { address } => drop(tables.locals.remove(&address)),
             Self::SetInterface { ifindex, interface } => drop(tables.interfaces.insert(ifindex, interface)),
             Self::RemoveInterface { ifindex } => drop(tables.interfaces.remove(&ifindex)),
             Self::RaiseEpoch { epoch } => observed.epoch = epoch,
@@ -225,6 +236,8 @@ impl fmt::Display for Op {
                 f.write_str(if endpoint.is(Endpoint::PENDING) { ", pending" } else { "" })?;
                 f.write_str(if endpoint.is(Endpoint::HELD) { ", held" } else { "" })
             }
+            Self::SetLocal { address, slot } => write!(f, "set local address {}: slot {slot}", IpAddr::from(*address)),
+            Self::RemoveLocal { address } => write!(f, "remove local address {}", IpAddr::from(*address)),
             Self::SetInterface { ifindex, interface } if interface.is_bridge() => write!(f, "set bridge {ifindex}"),
             Self::SetInterface { ifindex, interface } => {
                 write!(f, "set interface {ifindex}: slot {}", interface.slot())

@@ -251,6 +251,7 @@ impl Scene {
             return judge(&Question::new(Direction::Egress, end.peer, port)).verdict;
         };
         let call = Call { end, port, opened: true };
-        call.judge(tables, number, Some(profile), |address| endpoint.owns(address), judge).judgement.verdict
+        let behind = |call: &Call| call.behind(tables, number, Some(profile), |address| endpoint.owns(address));
+        call.judge(behind, judge).judgement.verdict
     }
 }

@@ -15,12 +15,15 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use nix::unistd::Pid;
 use socket2::SockRef;
 
-/// The two ends, and the address of the second.
+/// The two ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Ends<'a> {
     pub client: &'a NetNs,
     pub server: &'a NetNs,
+    /// Of the server.
     pub address: Ipv4Addr,
+    /// The address that the client calls: the server's, or one that is rewritten to it.
+    pub called: Ipv4Addr,
 }
 
 /// The ports that the server listens on: the policies of the benchmark allow them.
@@ -108,7 +111,7 @@ pub fn connections(ends: &Ends<'_>, time: Duration) -> Result<f64> {
             let started = Instant::now();
             let mut count = 0;
             while started.elapsed() < time {
-                let mut socket = TcpStream::connect_timeout(&SocketAddr::from((ends.address, REQUEST)), PATIENCE)?;
+                let mut socket = TcpStream::connect_timeout(&SocketAddr::from((ends.called, REQUEST)), PATIENCE)?;
                 ask(&mut socket)?;
                 SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
                 count += 1;
@@ -129,7 +132,7 @@ pub fn datagrams(ends: &Ends<'_>, time: Duration) -> Result<f64> {
     receiver.set_read_timeout(Some(PAUSE))?;
     let sender = ends.client.run(|| -> std::io::Result<UdpSocket> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((ends.address, DATAGRAM))?;
+        socket.connect((ends.called, DATAGRAM))?;
         Ok(socket)
     })??;
     let done = AtomicBool::new(false);
@@ -165,7 +168,7 @@ fn listen(ends: &Ends<'_>, port: u16) -> Result<TcpListener> {
 }
 
 fn connect(ends: &Ends<'_>, port: u16) -> Result<TcpStream> {
-    let address = SocketAddr::from((ends.address, port));
+    let address = SocketAddr::from((ends.called, port));
     let connected = ends.client.run(|| TcpStream::connect_timeout(&address, PATIENCE))?;
     connected.with_context(|| format!("cannot connect to {address}"))
 }

@@ -1,11 +1,12 @@
 //! Traffic through veths, with each rival in its turn: ratios to nothing at all, in one run.
 
-mod load;
-mod rivals;
-mod topology;
+pub mod load;
+pub mod rivals;
+pub mod topology;
 
 use std::time::Duration;
 
+use agent::kernel::AfterDnat;
 use anyhow::{Context, Result};
 use rivals::Rival;
 use topology::Topology;
@@ -78,7 +79,7 @@ fn rivals(topology: &Topology) -> Result<Vec<(String, Rival)>> {
         vec![("no program".to_owned(), Rival::None), ("empty TCX".to_owned(), Rival::EmptyTcx(Empty::load()?))];
     for policies in [10, 10_000] {
         let world = worlds::wire(policies, topology.pods().map(topology::Pod::local));
-        let loaded = topology.node.run(|| kernel::load(&format!("bench-{policies}"), &world))??;
+        let loaded = topology.node.run(|| kernel::load(&format!("bench-{policies}"), &world, AfterDnat::Off))??;
         rivals.push((format!("Bulkhead, {policies} policies"), Rival::Bulkhead(Box::new(loaded))));
     }
     rivals.push(("nftables, 1,000 rules in a list".to_owned(), Rival::NftLinear));

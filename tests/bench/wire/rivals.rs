@@ -102,7 +102,7 @@ fn sources() -> impl Iterator<Item = std::net::Ipv4Addr> {
     (0..NFT_RULES).map(|n| std::net::Ipv4Addr::from(0xac10_0000 + n))
 }
 
-fn nft(topology: &Topology, rules: &str) -> Result<()> {
+pub fn nft(topology: &Topology, rules: &str) -> Result<()> {
     let output = topology.node.run(|| -> std::io::Result<std::process::Output> {
         let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = nft.stdin.take() {

@@ -46,7 +46,8 @@ impl Topology {
     }
 
     pub fn ends(&self) -> Ends<'_> {
-        Ends { client: &self.client.netns, server: &self.server.netns, address: self.server.address }
+        let address = self.server.address;
+        Ends { client: &self.client.netns, server: &self.server.netns, address, called: address }
     }
 
     pub const fn pods(&self) -> [&Pod; 2] {

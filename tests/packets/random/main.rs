@@ -12,6 +12,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use agent::kernel::AfterDnat;
 use common::abi::{AllowReason, Direction, DropReason};
 use common::decide::Verdict;
 use policy::compile::Desired;
@@ -33,7 +34,8 @@ fn kernel_and_host_agree_on_random_packets() {
     let mut done = 0;
     while done < wanted {
         let count = A_WORLD.min(wanted - done);
-        Twin::with("random", |twin| run_a_world(twin, &mut random, count, &mut reasons));
+        let stage = if done / A_WORLD % 2 == 0 { AfterDnat::Auto } else { AfterDnat::Off };
+        Twin::with_stage("random", stage, |twin| run_a_world(twin, &mut random, count, &mut reasons));
         done += count;
     }
     println!(

@@ -57,7 +57,7 @@ fn is_on_path<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, sender
     matches!(context.direction, Direction::Egress)
         || *sender == inner.destination
         || !matches!(peer_of(context.tables, sender).kind(), PeerKind::Pod | PeerKind::LocalPod | PeerKind::UnknownPod)
-        || came_through_router(context, packet)
+        || came_through_router(context, packet.arrival())
 }
 
 #[inline(always)]
@@ -77,7 +77,7 @@ fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
 
 /// Which of the endpoint's addresses the flow is with.
 #[inline(always)]
-pub(super) fn local_index(local: &Address) -> u8 {
+pub(in crate::decide) fn local_index(local: &Address) -> u8 {
     if local.is_v4() {
         0
     } else if local.is_link_local_v6() {

@@ -9,78 +9,129 @@ mod origin;
 use core::cell::Cell;
 
 use demand::Demand;
+pub(super) use keys::local_index;
 use origin::Origin;
 
+use super::after_dnat::is_rewritten_here;
 use super::judge::{Judgement, Question, Verdict};
-use super::tables::{judge_unless_tunnel, peer_of};
+use super::tables::{judge_call, peer_of};
 use super::timeouts::{is_alive, next, worth_writing};
-use super::{Call, Called, Context, MaybeService, Remote, Seen, Tables, name_tenants, tunnel};
+use super::{Call, Called, Context, Decided, MaybeService, Outcome, Remote, Seen, Tables, name_tenants, tunnel};
 use crate::abi::{
-    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey, TenantId,
+    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
 };
-use crate::parse::{Datagram, Fragment, Packet, Role, protocol};
+use crate::parse::{Arrival, Datagram, Fragment, Packet, Role, protocol};
 
 /// Lets a packet of a flow that still holds pass, and judges every other.
 #[inline(always)]
-pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) {
+pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Decided {
     if !fragments::recall(context, &mut seen.datagram) {
         seen.outcome.verdict = Verdict::Drop(DropReason::Fragment);
-        return;
+        return Decided::Seen;
     }
     let flow = flow_of(context, packet, &mut seen.datagram);
-    if pass_on(context, &flow, &seen.datagram) {
+    if pass_on(context, packet, &flow, &seen.datagram) {
         fragments::remember(context, &seen.datagram);
         seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
-        return;
+        return Decided::Seen;
     }
-    judge(context, packet, &flow, seen);
+    (seen.flow, seen.epoch) = (flow.key, context.epoch);
+    Decided::Open
 }
 
 /// Judges a packet of no flow that holds.
 #[inline(always)]
-pub(super) fn judge<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, flow: &Flow<'_>, seen: &mut Seen) {
-    let Flow { key, known } = flow;
+pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen: &mut Seen) {
+    let Seen { datagram, outcome, flow: key, .. } = seen;
+    let known = known(context, key, datagram.role);
     let remote = match context.direction {
         Direction::Egress => called_at(context, key),
         Direction::Ingress => Remote { peer: peer_of(context.tables, &key.remote), service: MaybeService::NONE },
     };
-    name_tenants(context, remote.peer, &mut seen.outcome);
-    match origin::of(context, packet, &key.remote, remote.peer) {
-        Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
-        Ok(Origin::SamePod) => seen.outcome.verdict = Verdict::Allow(AllowReason::SamePod),
+    name_tenants(context, remote.peer, outcome);
+    if let Some(verdict) = already_judged(context, arrival, (key, &known), remote, datagram) {
+        outcome.verdict = verdict;
+        return;
+    }
+    match origin::of(context, arrival, &key.remote, remote.peer) {
+        Err(reason) => outcome.verdict = Verdict::Drop(reason),
+        Ok(Origin::SamePod) => outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
-            let demand = demand::of(context, &seen.datagram, key, known.map(|(_, state)| state), by_node);
-            let tunnel = tunnel::is_refused(context.tables, port_out(context, &seen.datagram), remote.peer);
+            let demand = demand::of(context, datagram, key, known.get().map(|(_, state)| state), by_node);
+            let tunnel = tunnel::is_refused(context.tables, port_out(context, datagram), remote.peer);
             let judgement = if tunnel && matches!(context.direction, Direction::Egress) {
                 Judgement::dropped(DropReason::Tunnel)
             } else {
-                ask(context, remote, key, &demand, &mut seen.outcome.destination_tenant)
+                ask(context, remote, key, &demand, datagram, outcome)
             };
-            settle(context, flow, &demand, judgement, tunnel, seen);
+            settle(context, (key, &known), &demand, judgement, tunnel, datagram, outcome);
         }
     }
-    if let Verdict::Allow(_) = seen.outcome.verdict {
-        fragments::remember(context, &seen.datagram);
+    if let Verdict::Allow(_) = outcome.verdict {
+        fragments::remember(context, datagram);
     }
+}
+
+/// The verdict on a packet to a pod that was given behind the node's rewriting: an answer to a call that was cut there, or
+/// what opens a flow under the own node's address and is not the node's.
+#[inline(always)]
+fn already_judged<T: Tables>(
+    context: &Context<'_, T>,
+    arrival: Arrival,
+    (key, known): (&FlowKey, &Known<'_>),
+    remote: Remote,
+    datagram: &Datagram,
+) -> Option<Verdict> {
+    if context.tables.settings().after_dnat == 0 || !matches!(context.direction, Direction::Ingress) {
+        return None;
+    }
+    if let Some((_, state)) = known.get() {
+        let cut = state.is(FlowState::AFTER_DNAT) && state.is(FlowState::TOMBSTONE);
+        return if cut { Some(Verdict::Drop(DropReason::Revoked)) } else { None };
+    }
+    let hidden = matches!(datagram.role, Role::Opens)
+        && matches!(remote.peer.kind(), PeerKind::OwnNode)
+        && arrival.ingress_ifindex != 0;
+    if !hidden {
+        return None;
+    }
+    let (entry, state) = live_flow(context, key)?;
+    if !state.is(FlowState::AFTER_DNAT) || !state.is(FlowState::BY_PEER) || state.is(FlowState::TOMBSTONE) {
+        return None;
+    }
+    entry.state.set(next(state.flags(), context.direction, datagram, context.now).0);
+    Some(Verdict::Allow(AllowReason::Established))
 }
 
 /// Where a packet belongs.
 pub(super) struct Flow<'a> {
-    key: FlowKey,
+    pub(super) key: FlowKey,
     known: Known<'a>,
 }
 
-/// A flow's entry and its state when it was looked up.
-type Known<'a> = Option<(&'a FlowEntry, FlowState)>;
+/// A flow's entry, if there is one.
+struct Known<'a> {
+    entry: Option<&'a FlowEntry>,
+    /// Of the entry when it was looked up. Zero where there is none: a verifier lets nobody move what was never written.
+    state: FlowState,
+}
+
+impl<'a> Known<'a> {
+    const NONE: Self = Self { entry: None, state: FlowState(0) };
+
+    #[inline(always)]
+    fn get(&self) -> Option<(&'a FlowEntry, FlowState)> {
+        Some((self.entry?, self.state))
+    }
+}
 
 /// The packet's flow, if it is known. An ICMP error that quotes no known flow stands for itself.
 #[inline(always)]
 fn flow_of<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, datagram: &mut Datagram) -> Flow<'a> {
     if matches!(datagram.role, Role::Error) {
         if let Some(key) = keys::quoted_key(context, packet, datagram) {
-            let known = live_flow(context, &key);
-            if known.is_some() {
-                return Flow { key, known };
+            if let Some((entry, state)) = live_flow(context, &key) {
+                return Flow { key, known: Known { entry: Some(entry), state } };
             }
         }
         datagram.role = Role::Stateless;
@@ -92,15 +143,26 @@ fn flow_of<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, datag
 #[inline(always)]
 pub(super) fn own_flow<'a, T: Tables>(context: &Context<'a, T>, datagram: &Datagram) -> Flow<'a> {
     let key = keys::key_of(context, datagram);
-    // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
-    let judged = matches!(datagram.role, Role::Opens | Role::Stateless);
-    let known = if judged { None } else { live_flow(context, &key) };
+    let known = known(context, &key, datagram.role);
     Flow { key, known }
+}
+
+/// The flow under a key, for a packet of this role.
+#[inline(always)]
+fn known<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey, role: Role) -> Known<'a> {
+    // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
+    if matches!(role, Role::Opens | Role::Stateless) {
+        return Known::NONE;
+    }
+    match live_flow(context, key) {
+        Some((entry, state)) => Known { entry: Some(entry), state },
+        None => Known::NONE,
+    }
 }
 
 /// The flow's entry, unless it has expired.
 #[inline(always)]
-fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a> {
+fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
     let entry = context.tables.flow(key)?;
     let state = FlowState(entry.state.get());
     if is_alive(state.expires(), context.now) { Some((entry, state)) } else { None }
@@ -109,16 +171,31 @@ fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Known<'a
 /// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
 /// its flow being used.
 #[inline(always)]
-pub(super) fn pass_on<T: Tables>(context: &Context<'_, T>, flow: &Flow<'_>, datagram: &Datagram) -> bool {
-    let Some((entry, state)) = flow.known else { return false };
-    if entry.epoch.get() != context.epoch || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
+pub(super) fn pass_on<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    flow: &Flow<'_>,
+    datagram: &Datagram,
+) -> bool {
+    let Some((entry, state)) = flow.known.get() else { return false };
+    let after_dnat = is_judged_after_dnat(context, state);
+    if (entry.epoch.get() != context.epoch && !after_dnat) || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
         return false;
+    }
+    if after_dnat && matches!(context.direction, Direction::Egress) {
+        packet.leave_undecided();
     }
     let after = next(state.flags(), context.direction, datagram, context.now);
     if !matches!(datagram.role, Role::Error) && worth_writing(state, after) {
         entry.state.set(after.0);
     }
     true
+}
+
+/// Whether a flow is judged where the node has rewritten it: each of its packets passes there, in either direction.
+#[inline(always)]
+fn is_judged_after_dnat<T: Tables>(context: &Context<'_, T>, state: FlowState) -> bool {
+    context.tables.settings().after_dnat != 0 && state.is(FlowState::AFTER_DNAT)
 }
 
 /// Judges every direction that must allow, the packet's own first: the first refusal is the answer. `called` becomes
@@ -129,7 +206,8 @@ fn ask<T: Tables>(
     remote: Remote,
     key: &FlowKey,
     demand: &Demand,
-    called: &mut TenantId,
+    datagram: &Datagram,
+    outcome: &mut Outcome,
 ) -> Judgement {
     let mut judgement = Judgement::dropped(DropReason::Capacity);
     let mut direction = context.direction;
@@ -141,10 +219,14 @@ fn ask<T: Tables>(
                 _ => remote,
             };
             judgement = match (direction, end.service.number()) {
+                (Direction::Egress, _) if is_left_undecided(context, end, datagram) => {
+                    outcome.undecided = true;
+                    leave_undecided(context, end)
+                }
                 (Direction::Egress, Some(service)) => {
                     let Called { judgement, peer } = call(context, end, service, key, demand);
                     if matches!(context.direction, Direction::Egress) {
-                        *called = peer.tenant();
+                        outcome.destination_tenant = peer.tenant();
                     }
                     judgement
                 }
@@ -160,6 +242,26 @@ fn ask<T: Tables>(
         };
     }
     judgement
+}
+
+/// Whether a call is left to be judged behind the node's rewriting. There a pod is known by its own address alone.
+#[inline(always)]
+fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, datagram: &Datagram) -> bool {
+    let own = match context.direction {
+        Direction::Egress => &datagram.source,
+        Direction::Ingress => &datagram.destination,
+    };
+    context.tables.settings().after_dnat != 0 && is_rewritten_here(called) && context.endpoint.owns(own)
+}
+
+#[inline(always)]
+fn leave_undecided<T: Tables>(context: &Context<'_, T>, called: Remote) -> Judgement {
+    let is_own_node = matches!(called.peer.kind(), PeerKind::OwnNode);
+    if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
+        Judgement::dropped(DropReason::NotReady)
+    } else {
+        Judgement::left_undecided()
+    }
 }
 
 /// What a pod that opens this flow calls.
@@ -190,17 +292,8 @@ fn judge_peer<T: Tables>(
 /// Judges a Service.
 #[inline(always)]
 fn call<T: Tables>(context: &Context<'_, T>, end: Remote, service: u32, key: &FlowKey, demand: &Demand) -> Called {
-    let Context { endpoint, tables, .. } = context;
-    if endpoint.is(Endpoint::PENDING) {
-        return Called { judgement: Judgement::dropped(DropReason::NotReady), peer: Peer::SERVICE };
-    }
     let call = Call { end, port: port_of(Direction::Egress, key), opened: demand.is_opened_by_pod() };
-    let judge = |question: &Question| judge_unless_tunnel(*tables, endpoint.profile, question);
-    if let Some(refused) = call.judge_itself(judge) {
-        return refused;
-    }
-    let owns = tables.backends(service).is_some_and(|backends| endpoint.owns(&backends.alone));
-    call.judge_behind(&tables.behind(endpoint.profile, &call, service, owns), judge)
+    judge_call(context.tables, (context.slot, context.endpoint), &call, service)
 }
 
 /// The flag of a flow that was opened in this direction.
@@ -238,21 +331,21 @@ fn port_out<T>(context: &Context<'_, T>, datagram: &Datagram) -> PortKey {
 #[inline(always)]
 fn settle<T: Tables>(
     context: &Context<'_, T>,
-    flow: &Flow<'_>,
+    (key, known): (&FlowKey, &Known<'_>),
     demand: &Demand,
     judgement: Judgement,
     tunnel: bool,
-    seen: &mut Seen,
+    datagram: &Datagram,
+    outcome: &mut Outcome,
 ) {
-    let Flow { key, known } = flow;
-    let (datagram, outcome) = (&seen.datagram, &mut seen.outcome);
+    let left = if outcome.undecided { FlowState::AFTER_DNAT } else { 0 };
     outcome.verdict = judgement.verdict;
     outcome.rule = judgement.rule;
     outcome.audited = judgement.audited;
     if let (Verdict::Drop(_), Some(_)) = (judgement.verdict, judgement.refused) {
         outcome.direction = Direction::Ingress;
     }
-    match (judgement.verdict, *known) {
+    match (judgement.verdict, known.get()) {
         (Verdict::Drop(_), Some((entry, state))) => {
             outcome.verdict = Verdict::Drop(DropReason::Revoked);
             outcome.cut = !state.is(FlowState::TOMBSTONE);
@@ -265,13 +358,14 @@ fn settle<T: Tables>(
         }
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
-                let flags = state.flags() & !FlowState::ADOPTED | demand.opener & FlowState::ADOPTED;
+                let kept = state.flags() & !(FlowState::ADOPTED | FlowState::AFTER_DNAT);
+                let flags = kept | demand.opener & FlowState::ADOPTED | left;
                 entry.renew(context.epoch, next(flags, context.direction, datagram, context.now));
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
         (Verdict::Allow(_), None) if enters(datagram) && !tunnel => {
-            let state = next(demand.opener, context.direction, datagram, context.now);
+            let state = next(demand.opener | left, context.direction, datagram, context.now);
             let entry = FlowEntry { epoch: Cell::new(context.epoch), state: Cell::new(state.0) };
             outcome.untracked = !context.tables.insert_flow(key, &entry);
         }

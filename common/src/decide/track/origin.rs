@@ -3,7 +3,7 @@
 use crate::abi::{Address, Direction, DropReason, Endpoint, Peer, PeerKind};
 use crate::decide::receiver::is_generated_here;
 use crate::decide::{Context, Tables};
-use crate::parse::Packet;
+use crate::parse::Arrival;
 
 /// The other end of a packet.
 pub(super) enum Origin {
@@ -20,9 +20,9 @@ pub(super) enum Origin {
 /// `SpoofedSource` for a local pod's address that did not come from that pod's veth, and for an address that nobody has;
 /// `Malformed` for a destination that no packet between hosts has.
 #[inline(always)]
-pub(super) fn of<P: Packet, T: Tables>(
+pub(super) fn of<T: Tables>(
     context: &Context<'_, T>,
-    packet: &P,
+    arrival: Arrival,
     remote: &Address,
     peer: Peer,
 ) -> Result<Origin, DropReason> {
@@ -32,7 +32,7 @@ pub(super) fn of<P: Packet, T: Tables>(
         Direction::Egress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
         Direction::Egress => Ok(Origin::Peer { by_node: matches!(peer.kind(), PeerKind::OwnNode) }),
         Direction::Ingress if is_nobodys(remote) => Err(DropReason::SpoofedSource),
-        Direction::Ingress => arrived(context, packet, remote, peer),
+        Direction::Ingress => arrived(context, arrival, remote, peer),
     }
 }
 
@@ -45,17 +45,17 @@ const fn is_nobodys(source: &Address) -> bool {
 
 /// The sender of what has reached the receiver's veth.
 #[inline(always)]
-fn arrived<P: Packet, T: Tables>(
+fn arrived<T: Tables>(
     context: &Context<'_, T>,
-    packet: &P,
+    arrival: Arrival,
     remote: &Address,
     peer: Peer,
 ) -> Result<Origin, DropReason> {
-    let came_from = packet.ingress_ifindex();
+    let came_from = arrival.ingress_ifindex;
     if came_from == 0 {
         // What the node did not generate are fragments that it has made: their sender is whom they name, and no pod is
         // let in as itself by them.
-        return Ok(Origin::Peer { by_node: is_generated_here(packet, peer) });
+        return Ok(Origin::Peer { by_node: is_generated_here(arrival, peer) });
     }
     if matches!(peer.kind(), PeerKind::LocalPod) && !came_from_pod(context, came_from, remote) {
         return Err(DropReason::SpoofedSource);
@@ -84,8 +84,8 @@ fn came_from_pod<T: Tables>(context: &Context<'_, T>, ifindex: u32, address: &Ad
 
 /// True where a packet came in through the veth of a router pod.
 #[inline(always)]
-pub(super) fn came_through_router<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P) -> bool {
-    let ifindex = packet.ingress_ifindex();
+pub(super) fn came_through_router<T: Tables>(context: &Context<'_, T>, arrival: Arrival) -> bool {
+    let ifindex = arrival.ingress_ifindex;
     let Some(interface) = context.tables.interface(ifindex) else { return false };
     interface.ifindex() == ifindex
         && !interface.is_bridge()

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::abi::{DirectionRules, Endpoint, Interface};
 
 use super::between::Between;
-use super::changed;
+use super::{changed, removed};
 use crate::compile::{Desired, Id, Kind, Tables};
 use crate::plan::{Observed, Op, PlanError};
 
@@ -19,7 +19,7 @@ pub(super) fn check(old: &Tables, new: &Tables) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// Interfaces that go, and those whose slot changes hands, with the wait that this takes.
+/// Interfaces and addresses that go, and interfaces whose slot changes hands, with the wait that this takes.
 pub(super) fn departures(old: &Tables, new: &Tables) -> Vec<Op> {
     let taken = taken_over(old, new);
     let leads_to_taken = |interface: &Interface| !interface.is_bridge() && taken.contains(&interface.slot());
@@ -28,18 +28,21 @@ pub(super) fn departures(old: &Tables, new: &Tables) -> Vec<Op> {
         .iter()
         .filter(|(ifindex, interface)| !new.interfaces.contains_key(ifindex) || leads_to_taken(interface));
     let mut ops: Vec<Op> = gone.map(|(&ifindex, _)| Op::RemoveInterface { ifindex }).collect();
+    ops.extend(removed(&old.locals, &new.locals, |&address| Op::RemoveLocal { address }));
     if !taken.is_empty() {
         ops.push(Op::Grace);
     }
     ops
 }
 
-/// New endpoints, each record before the interface that leads to it.
+/// New endpoints, each record before the addresses that lead to it, and those before the interface: what its pod sends
+/// passes no veth undecided before it is known whose it is.
 pub(super) fn arrivals(old: &Tables, new: &Tables) -> Vec<Op> {
     let taken = taken_over(old, new);
     let is_new = |slot: &u32| !old.endpoints.contains_key(slot) || taken.contains(slot);
     let records = new.endpoints.iter().filter(|(slot, _)| is_new(slot));
     let mut ops: Vec<Op> = records.map(|(&slot, &endpoint)| Op::SetEndpoint { slot, endpoint }).collect();
+    ops.extend(changed(&old.locals, &new.locals, |&address, &slot| Op::SetLocal { address, slot }));
     let removed_first = |interface: &Interface| !interface.is_bridge() && taken.contains(&interface.slot());
     let kept = old.interfaces.iter().filter(|(_, interface)| !removed_first(interface));
     let kept = kept.map(|(&ifindex, &interface)| (ifindex, interface)).collect();
