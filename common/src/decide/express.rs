@@ -2,37 +2,28 @@
 //! registers, and nobody ever writes it down. It decides nothing that the long way would not.
 
 use super::track::{own_flow, pass_on};
-use super::{Context, Outcome, Seen, Tables, receiver, sender};
+use super::{Context, Decided, Outcome, Seen, Tables, receiver, sender};
 use crate::abi::Direction;
 use crate::parse::{Packet, plain};
 
-/// What a short look at a packet tells.
-pub(super) enum Found {
-    /// It belongs to a flow that holds.
-    Held,
-    /// It is to be judged. What was read of it has been written down.
-    Open,
-    /// It is not plain, or not as it should be.
-    Unusual,
-}
-
+/// Held, open, or not plain, or not as it should be.
 #[inline(always)]
-pub(super) fn find<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Found {
-    let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
+pub(super) fn look<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Decided {
+    let Some((frame, datagram)) = plain(packet) else { return Decided::Unusual };
     let passes = match context.direction {
         Direction::Egress => sender::is_plain(&frame, &datagram, context.endpoint),
         Direction::Ingress => receiver::is_plain(&frame, &datagram, context.endpoint),
     };
     if !passes {
-        return Found::Unusual;
+        return Decided::Unusual;
     }
     let flow = own_flow(context, &datagram);
     if pass_on(context, packet, &flow, &datagram) {
-        return Found::Held;
+        return Decided::Held;
     }
     // Read once more, which is cheaper than to keep all of it over the look-up.
-    let Some((frame, datagram)) = plain(packet) else { return Found::Unusual };
+    let Some((frame, datagram)) = plain(packet) else { return Decided::Unusual };
     let outcome = Outcome::of(context.direction, context.endpoint.id);
     *seen = Seen { frame, datagram, outcome, flow: flow.key, epoch: context.epoch };
-    Found::Open
+    Decided::Open
 }

@@ -23,8 +23,6 @@ pub use service::{Addresses, Behind, Call, Called, Decision, MaybeService, Remot
 pub use tables::{Tables, behind, judge_profile};
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
-use express::Found;
-
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, FlowKey, Peer, TenantId, Ticks, ticks};
 use crate::parse::{Arrival, Datagram, Frame, Packet, Role, parse};
 
@@ -141,11 +139,7 @@ struct Context<'a, T> {
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) -> Decided {
     let Some(context) = begin(direction, packet, tables, seen) else { return Decided::Seen };
-    match express::find(&context, packet, seen) {
-        Found::Held => return Decided::Held,
-        Found::Open => Decided::Open,
-        Found::Unusual => Decided::Unusual,
-    }
+    express::look(&context, packet, seen)
 }
 
 /// The same without the short cuts that plain packets take, for packets of any shape. Never [`Decided::Unusual`].

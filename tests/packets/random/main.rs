@@ -34,7 +34,7 @@ fn kernel_and_host_agree_on_random_packets() {
     let mut done = 0;
     while done < wanted {
         let count = A_WORLD.min(wanted - done);
-        let stage = if done / A_WORLD % 2 == 0 { AfterDnat::Auto } else { AfterDnat::Off };
+        let stage = if (done / A_WORLD).is_multiple_of(2) { AfterDnat::Auto } else { AfterDnat::Off };
         Twin::with_stage("random", stage, |twin| run_a_world(twin, &mut random, count, &mut reasons));
         done += count;
     }

@@ -129,10 +129,10 @@ impl<'a> Known<'a> {
 #[inline(always)]
 fn flow_of<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, datagram: &mut Datagram) -> Flow<'a> {
     if matches!(datagram.role, Role::Error) {
-        if let Some(key) = keys::quoted_key(context, packet, datagram) {
-            if let Some((entry, state)) = live_flow(context, &key) {
-                return Flow { key, known: Known { entry: Some(entry), state } };
-            }
+        if let Some(key) = keys::quoted_key(context, packet, datagram)
+            && let Some((entry, state)) = live_flow(context, &key)
+        {
+            return Flow { key, known: Known { entry: Some(entry), state } };
         }
         datagram.role = Role::Stateless;
     }
