@@ -194,6 +194,7 @@ fn pod(n: usize, namespaces: usize) -> Pod {
         addresses: vec![IpAddr::from([10, a, b, c])],
         node: "node".to_owned(),
         host_network: false,
+        kubelet_calls: Vec::new(),
         ports: vec![ContainerPort { name: Some("http".into()), protocol: Protocol::Tcp, port: 8080, host_port: None }],
     }
 }

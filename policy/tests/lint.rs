@@ -5,8 +5,8 @@ mod world;
 
 use policy::ask::{Engine, LINT_RULES, LintFinding, Severity};
 use policy::model::{
-    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Isolation, NamespaceScope, NetworkPolicy, Peer, Pods,
-    PolicyTier, Port, Protocol, Service, ServicePort, TargetPort,
+    Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Isolation, KubeletCall, NamespaceScope, NetworkPolicy,
+    Peer, Pods, PolicyTier, Port, Protocol, Service, ServicePort, TargetPort,
 };
 use world::{Scene, block, container_port, labels, own_pods, pods, policy, rule, selector, tcp};
 
@@ -188,6 +188,23 @@ fn service_target_shut() {
     let named = Port::Named(Protocol::Tcp, "http".to_owned());
     scene.policy(ingress("x", "p", &[(&[own_pods("")], &[named, tcp(8081)])]));
     assert_eq!(found(&scene, "service-target-shut"), none());
+}
+
+#[test]
+fn kubelet_as_proxy() {
+    let mut scene = two_pods();
+    let calls = |scene: &mut Scene, hosts: &[&str]| {
+        let call = |host: &&str| KubeletCall { field: format!("spec.probe[{host}]"), host: (*host).to_owned() };
+        let pod = scene.world.pods.values_mut().find(|pod| pod.name == "web").unwrap();
+        pod.kubelet_calls = hosts.iter().map(call).collect();
+    };
+    calls(&mut scene, &["10.244.0.1", "::ffff:10.244.0.1"]);
+    assert_eq!(found(&scene, "kubelet-as-proxy"), none(), "it is called itself");
+    let others = ["10.244.0.2", "127.0.0.1", "db.x", "localhost"];
+    calls(&mut scene, &others);
+    assert_eq!(found(&scene, "kubelet-as-proxy"), others.map(|host| format!("pod/x/web spec.probe[{host}]")));
+    scene.world.pods.values_mut().for_each(|pod| pod.host_network = true);
+    assert_eq!(found(&scene, "kubelet-as-proxy"), none(), "it is on the node's network anyway");
 }
 
 #[test]

@@ -189,6 +189,46 @@ fn lint_reports_what_is_refused_beside_what_is_odd() {
 }
 
 #[test]
+fn lint_names_the_probes_and_hooks_that_have_the_kubelet_call_somebody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = written(
+        &folder,
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: x}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: c
+        livenessProbe: {httpGet: {host: 10.244.7.7, port: 80}}
+        readinessProbe: {tcpSocket: {host: db.other, port: 5432}}
+        startupProbe: {httpGet: {port: 80}}
+        lifecycle: {postStart: {httpGet: {host: 169.254.169.254, port: 80}}, preStop: {exec: {command: [sleep]}}}
+      initContainers: [{name: i, restartPolicy: Always, startupProbe: {httpGet: {host: localhost, port: 1}}}]
+",
+    );
+    let answer = bulkhead(&["policy", "lint", "-f", file.to_str().expect("UTF-8"), "-o", "json"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let findings = answer.json()["findings"].as_array().expect("findings").clone();
+    let fields: Vec<_> = findings
+        .iter()
+        .filter(|it| it["rule"] == "kubelet-as-proxy" && it["object"] == "pod/x/web")
+        .map(|it| it["field"].as_str().expect("text").trim_start_matches("spec.template.spec."))
+        .collect();
+    let expected = [
+        "containers[0].lifecycle.postStart.httpGet.host",
+        "containers[0].livenessProbe.httpGet.host",
+        "containers[0].readinessProbe.tcpSocket.host",
+        "initContainers[0].startupProbe.httpGet.host",
+    ];
+    assert_eq!(fields, expected, "{findings:?}");
+}
+
+#[test]
 fn templates_are_written_for_namespaces_or_for_capsule() {
     let template = |args: &[&str]| bulkhead(&[&["policy", "template"], args].concat());
     let list = template(&["--list"]);

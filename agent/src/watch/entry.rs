@@ -1,9 +1,9 @@
 //! What is known of one object: the value that it is to policy, or what stands in for it.
 
-use policy::model::{EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service};
+use policy::model::{EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort};
 use serde_json::Value;
 
-use super::fields::ISOLATION;
+use super::fields::{BELONGING, ISOLATION};
 use super::live::{Key, Object};
 use super::pods::Claim;
 use super::shares::{EACH, Over};
@@ -30,6 +30,10 @@ pub(super) struct Entry {
     pub size: usize,
     /// It is over its owner's share, and what stands in for it is kept alone.
     pub is_cut: bool,
+    /// A Service of which not even that is kept.
+    pub is_unread: bool,
+    /// Bytes of what stands in for a Service that is cut.
+    pub left: usize,
     /// It was cut, and there is room for it now.
     pub wanted: bool,
 }
@@ -37,8 +41,9 @@ pub(super) struct Entry {
 /// Whether it shows.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        let Self { live, errors, claim, is_cut, .. } = other;
-        (&self.live, &self.errors, &self.claim, &self.is_cut) == (live, errors, claim, is_cut)
+        let Self { live, errors, claim, is_cut, is_unread, .. } = other;
+        let own = (&self.live, &self.errors, &self.claim, &self.is_cut, &self.is_unread);
+        own == (live, errors, claim, is_cut, is_unread)
     }
 }
 
@@ -53,17 +58,28 @@ impl Entry {
             uid: uid.into(),
             size: text.len() + EACH,
             is_cut: false,
+            is_unread: false,
+            left: 0,
             wanted: false,
         };
         let largest = resource.share().map_or(usize::MAX, |share| share.object);
-        if entry.size > largest && resource == Resource::NetworkPolicies {
-            // It is never made a tree of values.
-            entry.live = Some(Live::InvalidPolicy(isolation(&key, &text)));
-            entry.is_cut = true;
-        } else {
+        if entry.size <= largest || !entry.stand_in(resource, &key, &text) {
             entry.read(resource, &text, keeps);
         }
         (key, entry)
+    }
+
+    /// Puts something in the place of an object that is too large to be made a tree of values. False for a kind of which
+    /// little is kept.
+    fn stand_in(&mut self, resource: Resource, key: &Key, text: &[u8]) -> bool {
+        match resource {
+            Resource::NetworkPolicies => self.live = Some(Live::InvalidPolicy(isolation(key, text))),
+            Resource::EndpointSlices => self.live = Some(Live::EndpointSlice(undecided_slice(key, belonging(text)))),
+            Resource::Services => (self.is_unread, self.left) = (true, self.size),
+            _ => return false,
+        }
+        self.is_cut = true;
+        true
     }
 
     fn read(&mut self, resource: Resource, text: &[u8], keeps: impl Fn(&str) -> bool) {
@@ -79,7 +95,7 @@ impl Entry {
         if let Some(annotations) = self.annotations() {
             annotations.retain(|key, _| key.starts_with(OWN) || keeps(key));
         }
-        if matches!(resource, Resource::Namespaces | Resource::Tenants | Resource::Pods) {
+        if !matches!(resource, Resource::NetworkPolicies | Resource::ClusterNetworkPolicies) {
             self.size = self.live.as_ref().map_or(0, weight) + EACH;
         }
         self.size += errors;
@@ -110,16 +126,16 @@ impl Entry {
                 Some(Live::InvalidPolicy(over(key, policy.subject, policy.isolates_ingress, policy.isolates_egress)))
             }
             // kube-proxy has read them whole.
-            Some(Live::Service(service)) => {
-                Some(Live::Service(Service { selector: Labels::default(), is_undecided: true, ..service }))
-            }
-            Some(Live::EndpointSlice(slice)) => {
-                let EndpointSlice { namespace, name, service, .. } = slice;
-                let nothing = EndpointSlice { is_undecided: true, ..EndpointSlice::default() };
-                Some(Live::EndpointSlice(EndpointSlice { namespace, name, service, ..nothing }))
-            }
+            Some(Live::Service(service)) => undecided_service(service).map(Live::Service),
+            Some(Live::EndpointSlice(slice)) => Some(Live::EndpointSlice(undecided_slice(key, slice.service))),
             _ => None,
         };
+        self.left = self.live.as_ref().map_or(0, |live| weight(live) + EACH);
+    }
+
+    /// Leaves nothing of a Service but that there is one.
+    pub fn forget(&mut self) {
+        (self.live, self.is_unread, self.wanted) = (None, true, false);
     }
 
     /// True where it is not taken as it stands.
@@ -140,8 +156,8 @@ impl Entry {
         })
     }
 
-    /// Says that it and others of its namespace are over their share.
-    pub fn over_share(&self, resource: Resource, key: &Key, over: &Over) -> Rejected {
+    /// Says that it and others of its namespace are over their share; `shut`: so much that their owner's pods are shut.
+    pub fn over_share(&self, resource: Resource, key: &Key, over: &Over, shut: bool) -> Rejected {
         let kind = resource.kind();
         Rejected {
             object: id(kind, key),
@@ -150,6 +166,7 @@ impl Entry {
             problem: over.to_string(),
             effect: match kind {
                 Kind::NetworkPolicy => "until then they isolate what they select and allow nothing (capacity)",
+                Kind::Service if shut => "until then the pods of their owner open no connection (capacity)",
                 Kind::Service | Kind::EndpointSlice => "until then calls of these Services drop (service_undecided)",
                 _ => "until then it is as if they were not there",
             },
@@ -168,9 +185,47 @@ fn weight(live: &Live) -> usize {
     match live {
         Live::Namespace(it) => labels(&it.labels) + labels(&it.annotations),
         Live::Tenant(it) => labels(&it.annotations),
-        Live::Pod(it) => labels(&it.labels) + labels(&it.annotations) + (it.ports.len() + it.addresses.len()) * PIECE,
+        Live::Pod(it) => {
+            let calls = it.kubelet_calls.iter().map(|it| it.field.len() + it.host.len() + 2 * PIECE).sum::<usize>();
+            labels(&it.labels) + labels(&it.annotations) + (it.ports.len() + it.addresses.len()) * PIECE + calls
+        }
+        Live::Service(it) => {
+            let addresses = it.cluster_ips.len() + it.external_ips.len() + it.load_balancer_ips.len();
+            labels(&it.selector) + (addresses + 2 * it.ports.len()) * PIECE + texts_of_ports(&it.ports)
+        }
+        Live::EndpointSlice(it) => (2 * it.ports.len() + it.endpoints.len()) * PIECE,
         _ => 0,
     }
+}
+
+fn texts_of_ports(ports: &[ServicePort]) -> usize {
+    let target = |port: &ServicePort| if let TargetPort::Named(name) = &port.target { name.len() } else { 0 };
+    ports.iter().map(|port| port.name.len() + target(port)).sum()
+}
+
+/// What is kept of a Service over its share: everything that nodes rewrite. None where that is nothing.
+fn undecided_service(service: Service) -> Option<Service> {
+    let port = |port: ServicePort| ServicePort { name: String::new(), target: TargetPort::Number(port.port), ..port };
+    let ports = service.ports.into_iter().map(port).collect();
+    let kept = Service { selector: Labels::default(), is_undecided: true, ports, ..service };
+    (kept.is_rewritten(true) || kept.is_rewritten(false)).then_some(kept)
+}
+
+/// What is kept of a slice over its share: that its Service has one.
+fn undecided_slice(key: &Key, service: String) -> EndpointSlice {
+    let Key { namespace, name } = key.clone();
+    EndpointSlice { namespace, name, service, is_undecided: true, ..EndpointSlice::default() }
+}
+
+/// The Service of a slice that is too large to be read: its labels are read alone.
+fn belonging(text: &[u8]) -> String {
+    let head = BELONGING.text(&mut serde_json::Deserializer::from_slice(text)).unwrap_or_default();
+    let head: Value = serde_json::from_slice(&head).unwrap_or_default();
+    let slice = match ingest::convert_live(Kind::EndpointSlice, head) {
+        Ok(live) => live,
+        Err(refused) => refused.stand_in,
+    };
+    if let Some(Live::EndpointSlice(slice)) = slice { slice.service } else { String::new() }
 }
 
 /// What stands in for a policy that is too large to be read: its podSelector and its policyTypes are read alone.

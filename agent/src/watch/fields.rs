@@ -32,16 +32,26 @@ const METADATA: Keep = Fields(&[
     ("uid", All),
 ]);
 
+/// Of a probe or a hook, whom the kubelet calls.
+const CALL: Keep = Fields(&[("host", All), ("port", All)]);
+const HANDLER: Keep = Fields(&[("httpGet", CALL), ("tcpSocket", CALL)]);
+const LIFECYCLE: Keep = Fields(&[("postStart", HANDLER), ("preStop", HANDLER)]);
+
+const CONTAINER: Keep = Fields(&[
+    ("lifecycle", LIFECYCLE),
+    ("livenessProbe", HANDLER),
+    ("name", All),
+    ("ports", All),
+    ("readinessProbe", HANDLER),
+    ("restartPolicy", All),
+    ("startupProbe", HANDLER),
+]);
+
 const POD: Keep = Fields(&[
     ("metadata", METADATA),
     (
         "spec",
-        Fields(&[
-            ("containers", Fields(&[("name", All), ("ports", All)])),
-            ("hostNetwork", All),
-            ("initContainers", Fields(&[("name", All), ("ports", All), ("restartPolicy", All)])),
-            ("nodeName", All),
-        ]),
+        Fields(&[("containers", CONTAINER), ("hostNetwork", All), ("initContainers", CONTAINER), ("nodeName", All)]),
     ),
     ("status", Fields(&[("phase", All), ("podIP", All), ("podIPs", All)])),
 ]);
@@ -54,6 +64,9 @@ const NODE: Keep = Fields(&[
 
 /// A policy's spec is kept whole: a field that is not known may be the one that restricts.
 const SPEC: Keep = Fields(&[("metadata", METADATA), ("spec", All)]);
+
+/// What tells the Service of a slice.
+pub(super) const BELONGING: Keep = Fields(&[("metadata", Fields(&[("labels", All)]))]);
 
 /// What tells which pods a policy isolates.
 pub(super) const ISOLATION: Keep = Fields(&[("spec", Fields(&[("podSelector", All), ("policyTypes", All)]))]);
@@ -195,7 +208,8 @@ mod tests {
             "kind": "Pod",
             "metadata": {"name": "a", "labels": {"x": "y"}, "managedFields": [{"manager": "kubelet"}]},
             "spec": {
-                "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}], "env": [{"name": "e"}]}, null],
+                "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}], "env": [{"name": "e"}],
+                    "livenessProbe": {"httpGet": {"host": "h", "port": 1, "path": "/"}, "periodSeconds": 1}}, null],
                 "volumes": [{"name": "v"}]
             },
             "status": {"phase": "Running", "podIPs": [{"ip": "10.244.0.2"}], "conditions": [{"type": "Ready"}]}
@@ -203,7 +217,10 @@ mod tests {
         let kept = kept(POD, text);
         let expected = serde_json::json!({
             "metadata": {"name": "a", "labels": {"x": "y"}},
-            "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}, null]},
+            "spec": {"containers": [{
+                "name": "c", "ports": [{"containerPort": 80}],
+                "livenessProbe": {"httpGet": {"host": "h", "port": 1}},
+            }, null]},
             "status": {"phase": "Running", "podIPs": [{"ip": "10.244.0.2"}]},
         });
         assert_eq!(kept, expected);

@@ -43,12 +43,11 @@ impl Resource {
             Self::Pods => Share { object: 256 * KIB, owner: 16 * MIB, all: 96 * MIB },
             // 27,000 ipBlocks in a policy; 5,000 policies of a tenant and 30,000 of all, of 300 bytes each.
             Self::NetworkPolicies => Share { object: MIB, owner: 4 * MIB, all: 24 * MIB },
-            Self::Nodes
-            | Self::Services
-            | Self::EndpointSlices
-            | Self::ServiceCidrs
-            | Self::ClusterNetworkPolicies
-            | Self::Tenants => return None,
+            // 5,000 Services of a tenant and 17,000 of all, of one port each.
+            Self::Services => Share { object: MIB, owner: 4 * MIB, all: 12 * MIB },
+            // 5,000 slices of a tenant and 17,000 of all, with eight endpoints each.
+            Self::EndpointSlices => Share { object: MIB, owner: 4 * MIB, all: 12 * MIB },
+            Self::Nodes | Self::ServiceCidrs | Self::ClusterNetworkPolicies | Self::Tenants => return None,
         })
     }
 }

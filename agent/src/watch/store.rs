@@ -8,7 +8,7 @@ use policy::model::{Config, InvalidPolicy, Selector, TenantSource, World};
 use super::entry::Entry;
 use super::live::{Key, Object};
 use super::pods;
-use super::shares::{self, Owners};
+use super::shares::{self, Owners, Share};
 use super::{Rejected, Resource};
 use crate::ingest::Live;
 
@@ -37,6 +37,20 @@ struct Shelf {
     grown: usize,
     /// Something has changed since then.
     changed: bool,
+}
+
+/// What is left of Services that are cut has the same share again. Beyond it nothing is kept of them: they have addresses
+/// as large as all of their text.
+fn forget(services: &mut BTreeMap<Key, Entry>, owners: &Owners, share: Share) {
+    let left = services.iter().filter(|(_, entry)| entry.is_cut && !entry.wanted).map(|(key, entry)| (key, entry.left));
+    let over: BTreeSet<Key> = shares::over(left, owners, share).into_iter().cloned().collect();
+    for (key, entry) in services.iter_mut().filter(|(_, entry)| entry.is_cut) {
+        if over.contains(key) {
+            entry.forget();
+        } else {
+            entry.wanted |= entry.is_unread;
+        }
+    }
 }
 
 impl Store {
@@ -124,6 +138,9 @@ impl Store {
                 entry.wanted = entry.is_cut;
             }
         }
+        if resource == Resource::Services {
+            forget(entries, owners, share);
+        }
     }
 
     /// Whose the namespaces are, as of the last time that somebody settled.
@@ -142,7 +159,10 @@ impl Store {
     /// The world as the events have it.
     pub fn world(&self) -> World {
         let mut world = World::default();
-        for live in self.entries().filter(|entry| !entry.is_cut).filter_map(|entry| entry.live.clone()) {
+        // What stands in for policies is put together below.
+        let is_policy = |live: &Live| matches!(live, Live::InvalidPolicy(_));
+        let entries = self.entries().filter(|entry| !entry.is_cut || !entry.live.as_ref().is_some_and(is_policy));
+        for live in entries.filter_map(|entry| entry.live.clone()) {
             live.put_into(&mut world);
         }
         let pods = &self.shelves[Resource::Pods as usize].entries;
@@ -150,6 +170,9 @@ impl Store {
         for policy in self.cut_policies() {
             Live::InvalidPolicy(policy).put_into(&mut world);
         }
+        let services = self.shelves[Resource::Services as usize].entries.iter();
+        world.unread_services =
+            services.filter(|(_, entry)| entry.is_unread).map(|(key, _)| key.namespace.clone()).collect();
         world
     }
 
@@ -204,7 +227,8 @@ impl Store {
         told.extend(cut.first().zip(resource.share()).map(|((key, entry), share)| {
             let size = cut.iter().map(|(_, entry)| entry.size).sum();
             let tenant = matches!(self.owners.of_namespace(namespace), shares::Owner::Tenant(_));
-            entry.over_share(resource, key, &shares::Over { objects: cut.len(), size, share, tenant })
+            let shut = cut.iter().any(|(_, entry)| entry.is_unread);
+            entry.over_share(resource, key, &shares::Over { objects: cut.len(), size, share, tenant }, shut)
         }));
         told
     }
@@ -233,215 +257,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn object(value: &Value) -> Object {
-        let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let key = Key { namespace: text("namespace"), name: text("name") };
-        Object { key, uid: text("uid"), text: value.to_string().into_bytes() }
-    }
-
-    fn pod(name: &str, phase: &str, label: &str) -> Object {
-        object(&labelled(name, phase, label))
-    }
-
-    fn labelled(name: &str, phase: &str, label: &str) -> Value {
-        json!({
-            "metadata": {
-                "name": name, "namespace": "x", "labels": {"app": label},
-                "annotations": {"bulkhead.dev/a": "kept", "other": "left out"},
-            },
-            "spec": {"nodeName": "n", "containers": [{"name": "c"}]},
-            "status": {"phase": phase, "podIPs": [{"ip": "10.244.0.5"}]},
-        })
-    }
-
-    fn pods(store: &Store) -> Vec<String> {
-        store.world().pods.into_keys().map(|key| key.name).collect()
-    }
-
-    #[test]
-    fn a_list_shows_when_it_is_complete() {
-        let mut store = Store::new(&Config::default());
-        let mut take = |event| store.take(Resource::Pods, event);
-        assert!(!take(Event::Init) && !take(Event::InitApply(pod("a", "Running", "1"))) && take(Event::InitDone));
-        assert!(!take(Event::Init) && !take(Event::InitApply(pod("b", "Running", "1"))));
-        assert_eq!(pods(&store), ["a"]);
-        assert!(store.take(Resource::Pods, Event::InitDone));
-        assert_eq!(pods(&store), ["b"]);
-    }
-
-    #[test]
-    fn only_what_policy_sees_is_a_change() {
-        let mut store = Store::new(&Config::default());
-        let mut take = |event| store.take(Resource::Pods, event);
-        assert!(take(Event::Apply(pod("a", "Running", "1"))));
-        let mut same = labelled("a", "Running", "1");
-        same["metadata"]["resourceVersion"] = json!("7");
-        assert!(!take(Event::Apply(object(&same))));
-        assert!(take(Event::Apply(pod("a", "Running", "2"))));
-        assert!(take(Event::Apply(pod("a", "Succeeded", "2"))), "it has ended");
-        assert!(pods(&store).is_empty());
-        assert!(store.take(Resource::Pods, Event::Delete(pod("a", "Succeeded", "2"))));
-    }
-
-    #[test]
-    fn annotations_that_nobody_reads_are_left_out() {
-        let mut store = Store::new(&Config::default());
-        store.take(Resource::Pods, Event::Apply(pod("a", "Running", "1")));
-        let world = store.world();
-        let keys: Vec<_> = world.pods.values().flat_map(|pod| pod.annotations.keys()).collect();
-        assert_eq!(keys, ["bulkhead.dev/a"]);
-    }
-
-    #[test]
-    fn a_policy_that_is_not_understood_is_named_and_fails_closed() {
-        let mut store = Store::new(&Config::default());
-        let policy = json!({
-            "metadata": {"name": "p", "namespace": "x", "uid": "u"},
-            "spec": {"podSelector": {}, "ingress": [{"from": [{"planets": {}}]}]},
-        });
-        assert!(store.take(Resource::NetworkPolicies, Event::Apply(object(&policy))));
-        assert_eq!(store.world().invalid_policies.len(), 1);
-        let rejected = store.rejected();
-        let said: Vec<_> =
-            rejected.iter().map(|it| (it.object.to_string(), it.uid.as_str(), it.field.as_str())).collect();
-        let about = |field| ("NetworkPolicy x/p".to_owned(), "u", field);
-        // A peer of which nothing is known is an empty one, too.
-        assert_eq!(said, [about("spec.ingress[0].from[0].planets"), about("spec.ingress[0].from[0]")]);
-    }
-
-    /// A policy of so many ipBlocks, each of about 37 bytes.
-    fn blocks(namespace: &str, name: &str, blocks: usize, subject: &Value) -> Object {
-        let from: Vec<_> = (0..blocks)
-            .map(|n| json!({"ipBlock": {"cidr": format!("10.{}.{}.{}/32", n >> 16, n >> 8 & 255, n & 255)}}))
-            .collect();
-        object(&json!({
-            "metadata": {"name": name, "namespace": namespace, "uid": name},
-            "spec": {"podSelector": subject, "policyTypes": ["Ingress"], "ingress": [{"from": from}]},
-        }))
-    }
-
-    fn names(policies: impl Iterator<Item = (String, String)>) -> Vec<String> {
-        policies.map(|(namespace, name)| format!("{namespace}/{name}")).collect()
-    }
-
-    #[test]
-    fn policies_over_their_share_isolate_and_come_back_when_there_is_room() {
-        let mut store = Store::new(&Config::default());
-        let everything = json!({});
-        store.take(Resource::NetworkPolicies, Event::Apply(blocks("x", "small", 10, &everything)));
-        for name in ["a", "b", "c", "d", "e"] {
-            let subject = json!({"matchLabels": {"app": name}});
-            store.take(Resource::NetworkPolicies, Event::Apply(blocks("evil", name, 25_000, &subject)));
-        }
-        store.settle();
-        let world = store.world();
-        assert_eq!(names(world.network_policies.into_keys()), ["evil/a", "evil/b", "evil/c", "evil/d", "x/small"]);
-        assert_eq!(names(world.invalid_policies.keys().cloned()), ["evil/e"]);
-        let invalid = world.invalid_policies.values().next().unwrap();
-        assert!(
-            invalid.over_share && invalid.isolates_ingress && !invalid.isolates_egress && !invalid.subject.is_empty()
-        );
-        let [rejected] = &store.rejected()[..] else { panic!("{:?}", store.rejected()) };
-        assert_eq!((rejected.object.to_string().as_str(), rejected.uid.as_str()), ("NetworkPolicy evil/e", "e"));
-        assert!(rejected.problem.contains("4096 KiB"), "{}", rejected.problem);
-        assert_eq!(store.wanted(), None);
-
-        let gone = blocks("evil", "a", 0, &everything);
-        assert!(store.take(Resource::NetworkPolicies, Event::Delete(gone)));
-        store.settle();
-        let (resource, key) = store.wanted().unwrap();
-        assert_eq!((resource, key.to_string().as_str()), (Resource::NetworkPolicies, "evil/e"));
-        store.take(resource, Event::Apply(blocks("evil", "e", 25_000, &everything)));
-        store.settle();
-        assert_eq!(store.wanted(), None);
-        assert!(store.world().invalid_policies.is_empty() && store.rejected().is_empty());
-    }
-
-    #[test]
-    fn a_policy_that_is_too_large_is_never_read_whole_and_isolates_what_it_selects() {
-        let mut store = Store::new(&Config::default());
-        let subject = json!({"matchLabels": {"app": "a"}});
-        store.take(Resource::NetworkPolicies, Event::Apply(blocks("evil", "a", 40_000, &subject)));
-        let many: Vec<_> = (0..1000).map(|n| format!("v{n}")).collect();
-        let subject = json!({"matchExpressions": [{"key": "app", "operator": "In", "values": many}]});
-        store.take(Resource::NetworkPolicies, Event::Apply(blocks("evil", "b", 40_000, &subject)));
-        store.settle();
-        let world = store.world();
-        let [a, b] = &world.invalid_policies.values().collect::<Vec<_>>()[..] else { panic!("{world:?}") };
-        assert!(!a.subject.is_empty() && a.isolates_ingress && !a.isolates_egress);
-        assert!(b.subject.is_empty() && b.isolates_ingress && b.isolates_egress, "what selects too much selects all");
-    }
-
-    #[test]
-    fn many_small_policies_are_one_in_the_world_and_told_of_once() {
-        let mut store = Store::new(&Config::default());
-        for number in 0..20_000 {
-            let subject = json!({"matchLabels": {"app": format!("a{}", number % 100)}});
-            let policy = blocks("evil", &format!("{number:05}"), 1, &subject);
-            store.take(Resource::NetworkPolicies, Event::Apply(policy));
-        }
-        store.take(Resource::NetworkPolicies, Event::Apply(blocks("x", "p", 1, &json!({}))));
-        store.settle();
-        let world = store.world();
-        let kept = world.network_policies.keys().filter(|(namespace, _)| namespace == "evil").count();
-        assert!((4000..6000).contains(&kept), "{kept}");
-        let [invalid] = &world.invalid_policies.values().collect::<Vec<_>>()[..] else { panic!("one is enough") };
-        assert!(invalid.subject.is_empty() && invalid.isolates_egress);
-        let [rejected] = &store.rejected()[..] else { panic!("one is enough") };
-        assert_eq!(rejected.others, 20_000 - kept - 1);
-        assert!(world.network_policies.contains_key(&("x".to_owned(), "p".to_owned())));
-    }
-
-    #[test]
-    fn pods_with_a_mebibyte_of_labels_are_unknown_and_annotations_cost_nothing() {
-        let mut store = Store::new(&Config::default());
-        let with = |name: &str, field: &str, bytes: usize| {
-            let mut pod = labelled(name, "Running", "1");
-            let many: serde_json::Map<_, _> =
-                (0..bytes / 64).map(|n| (format!("k{n}"), json!("v".repeat(57)))).collect();
-            pod["metadata"][field] = many.into();
-            object(&pod)
-        };
-        store.take(Resource::Pods, Event::Apply(with("annotated", "annotations", 200 << 10)));
-        store.take(Resource::Pods, Event::Apply(with("labelled", "labels", 1 << 20)));
-        for number in 0..200 {
-            store.take(Resource::Pods, Event::Apply(with(&format!("many-{number:03}"), "labels", 100 << 10)));
-        }
-        store.settle();
-        let pods = pods(&store);
-        assert!(pods.contains(&"annotated".to_owned()) && !pods.contains(&"labelled".to_owned()));
-        assert!((100..120).contains(&pods.len()), "16 MiB of them: {}", pods.len());
-    }
-
-    #[test]
-    fn an_object_of_mistakes_tells_five_and_a_namespace_of_such_objects_twenty() {
-        let mut store = Store::new(&Config::default());
-        for number in 0..100 {
-            let from: Vec<_> = (0..1000).map(|_| json!({"ipBlock": {"cidr": "x".repeat(1000)}})).collect();
-            let policy = json!({
-                "metadata": {"name": format!("{number:03}"), "namespace": "evil", "uid": "u"},
-                "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": from}]},
-            });
-            if number == 0 {
-                let (_, entry) = store.convert(Resource::NetworkPolicies, object(&policy));
-                assert!(entry.size < 1_100_000, "the sentences are short: {}", entry.size);
-            }
-            let small = json!({
-                "metadata": {"name": format!("{number:03}"), "namespace": "evil", "uid": "u"},
-                "spec": {"podSelector": {}, "ingress": [{"from": from[..7]}]},
-            });
-            store.take(Resource::NetworkPolicies, Event::Apply(object(&small)));
-        }
-        store.settle();
-        let rejected = store.rejected();
-        assert_eq!(rejected.len(), TOLD * 5);
-        assert_eq!(rejected.iter().map(|it| it.others).sum::<usize>(), 100 - TOLD);
-        assert!(rejected.iter().any(|it| it.problem.contains("(and 2 more problems)")), "{}", rejected[4].problem);
-        assert!(rejected.iter().all(|it| it.problem.len() < 400));
-    }
-}
+mod tests;

@@ -78,7 +78,8 @@ impl Shares {
             Claim { payer: payer(&it.namespace), cost: ports * (node + 2), of: Of::Pod(it) }
         });
         let claims: Vec<Claim<'_>> = services.chain(pods).collect();
-        let mut shares = Self::default();
+        let unread = input.world.unread_services.iter();
+        let mut shares = Self { shut: unread.filter_map(|namespace| payer(namespace)).collect(), ..Self::default() };
         let needed = claims.iter().map(|claim| claim.cost).sum();
         let cut = cut(&claims.iter().map(|claim| (claim.payer, claim.cost)).collect::<Vec<_>>(), meter.budget.services);
         if cut.is_empty() {

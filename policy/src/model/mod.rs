@@ -19,8 +19,10 @@ pub use config::{AGENT_PORT, Config, Isolation, RouterPods, TenantSource, Unknow
 pub use departed::{Departed, DepartedSlices, HELD};
 pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
-pub use objects::{CapsuleTenant, ContainerPort, HostPort, Namespace, Node, OwnerReference, Pod, PodKey, Protocol};
-pub use printable::{is_printable, printable};
+pub use objects::{
+    CapsuleTenant, ContainerPort, HostPort, KubeletCall, Namespace, Node, OwnerReference, Pod, PodKey, Protocol,
+};
+pub use printable::{is_printable, printable, told};
 pub use selector::{Labels, Operator, Requirement, Selector};
 pub use service::{EndpointPort, EndpointSlice, Service, ServiceEnd, ServicePort, SliceEndpoint, TargetPort};
 pub use world::{ObjectRef, RuleIndex, World};

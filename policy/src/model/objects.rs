@@ -104,6 +104,17 @@ pub struct Pod {
     pub host_network: bool,
     /// Of containers and sidecars (init containers that are always restarted), not of other init containers.
     pub ports: Vec<ContainerPort>,
+    /// Probes and hooks that name a host. No policy knows of them.
+    pub kubelet_calls: Vec<KubeletCall>,
+}
+
+/// A probe or a hook for which the kubelet calls another host than the pod, from the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubeletCall {
+    /// Path of the field.
+    pub field: String,
+    /// Address or name, as it is written.
+    pub host: String,
 }
 
 impl Pod {

@@ -1,6 +1,6 @@
 //! The whole world that policy is compiled from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -24,6 +24,9 @@ pub struct World {
     pub cluster_network_policies: BTreeMap<String, ClusterNetworkPolicy>,
     /// By namespace and name.
     pub services: BTreeMap<(String, String), Service>,
+    /// Namespaces with Services of which not even the addresses are kept: pods of their owners open nothing, so that nobody
+    /// gains by it.
+    pub unread_services: BTreeSet<String>,
     /// By namespace and name.
     pub endpoint_slices: BTreeMap<(String, String), EndpointSlice>,
     /// What slices listed until a moment ago.

@@ -5,9 +5,12 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{self as core, PodSpec, PodStatus, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    self as core, Container, HTTPGetAction, LifecycleHandler, PodSpec, PodStatus, PodTemplateSpec, Probe,
+    TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::model::{ContainerPort, HostPort, Pod, Protocol};
+use policy::model::{ContainerPort, HostPort, KubeletCall, Pod, Protocol};
 
 use super::network_policy::protocol;
 use super::{Report, Unknown};
@@ -58,7 +61,57 @@ fn from_spec(report: &mut Report<'_>, prefix: &str, metadata: &ObjectMeta, spec:
         node: node_name(report, prefix, spec),
         host_network: spec.host_network.unwrap_or_default(),
         ports: ports(report, prefix, spec),
+        kubelet_calls: kubelet_calls(prefix, spec),
     }
+}
+
+/// What the kubelet is asked to call, where that is named.
+fn kubelet_calls(prefix: &str, spec: &PodSpec) -> Vec<KubeletCall> {
+    let mut calls = Vec::new();
+    for (list, containers) in [("containers", &spec.containers[..]), ("initContainers", inits(spec))] {
+        for (index, container) in containers.iter().enumerate() {
+            let hosts = handlers(container).into_iter().flat_map(|(name, [http, tcp])| {
+                let named = [("httpGet", http), ("tcpSocket", tcp)].into_iter();
+                named.filter_map(move |(kind, host)| Some((format!("{name}.{kind}.host"), host?)))
+            });
+            calls.extend(hosts.filter(|(_, host)| !host.is_empty()).map(|(field, host)| KubeletCall {
+                field: format!("{prefix}spec.{list}[{index}].{field}"),
+                host: host.to_owned(),
+            }));
+        }
+    }
+    calls
+}
+
+fn inits(spec: &PodSpec) -> &[Container] {
+    spec.init_containers.as_deref().unwrap_or_default()
+}
+
+/// Hosts that are named, over HTTP and TCP.
+type Hosts<'a> = [Option<&'a str>; 2];
+
+fn hosts<'a>(http: Option<&'a HTTPGetAction>, tcp: Option<&'a TCPSocketAction>) -> Hosts<'a> {
+    [http.and_then(|it| it.host.as_deref()), tcp.and_then(|it| it.host.as_deref())]
+}
+
+fn probe(probe: Option<&Probe>) -> Hosts<'_> {
+    probe.map_or([None; 2], |it| hosts(it.http_get.as_ref(), it.tcp_socket.as_ref()))
+}
+
+fn hook(hook: Option<&LifecycleHandler>) -> Hosts<'_> {
+    hook.map_or([None; 2], |it| hosts(it.http_get.as_ref(), it.tcp_socket.as_ref()))
+}
+
+/// What each probe and hook of a container names.
+fn handlers(container: &Container) -> [(&'static str, Hosts<'_>); 5] {
+    let lifecycle = container.lifecycle.as_ref();
+    [
+        ("livenessProbe", probe(container.liveness_probe.as_ref())),
+        ("readinessProbe", probe(container.readiness_probe.as_ref())),
+        ("startupProbe", probe(container.startup_probe.as_ref())),
+        ("lifecycle.postStart", hook(lifecycle.and_then(|it| it.post_start.as_ref()))),
+        ("lifecycle.preStop", hook(lifecycle.and_then(|it| it.pre_stop.as_ref()))),
+    ]
 }
 
 fn node_name(report: &mut Report<'_>, prefix: &str, spec: &PodSpec) -> String {

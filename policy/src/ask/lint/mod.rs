@@ -3,6 +3,7 @@
 
 mod block_matches_pods;
 mod dns_forgotten;
+mod kubelet_as_proxy;
 mod owner_can_undo;
 mod priority_tie;
 mod same_tenant_shut;
@@ -68,9 +69,10 @@ pub struct LintRule {
 }
 
 /// Everything that is looked for in a world.
-pub const LINT_RULES: [LintRule; 13] = [
+pub const LINT_RULES: [LintRule; 14] = [
     block_matches_pods::RULE,
     dns_forgotten::RULE,
+    kubelet_as_proxy::RULE,
     owner_can_undo::RULE,
     priority_tie::RULE,
     same_tenant_shut::RULE,
