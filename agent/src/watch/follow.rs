@@ -101,7 +101,8 @@ impl Follower {
                 },
                 object = self.fetch.next() => self.fetched(object),
                 () = release => {
-                    for (resource, event) in self.pace.due(Instant::now()) {
+                    // One at a time: what others write meanwhile is read in between.
+                    if let Some((resource, event)) = self.pace.due(Instant::now()) {
                         self.take(resource, event);
                     }
                 }

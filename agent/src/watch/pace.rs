@@ -1,7 +1,10 @@
 //! How much work each owner's changes may make: a world costs tens of milliseconds at 10,000 pods, whoever changed a
-//! label in it. Who changes things all the time waits, with its own changes alone.
+//! label in it. Who changes things all the time waits, with its own changes alone, and no longer than [`LONGEST`].
+//!
+//! A large object takes milliseconds to be understood. It waits for a turn, too, so that what others write is not behind
+//! many of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use kube::runtime::watcher::Event;
@@ -24,6 +27,13 @@ const OWNER: Allowance = Allowance { burst: 10.0, rate: 0.2 };
 const ALL: Allowance = Allowance { burst: 4.0, rate: 0.5 };
 /// Bytes that one owner's waiting changes may have: beyond that they are taken at once.
 const WAITING: usize = 24 << 20;
+/// An object of more bytes than this waits for its turn even where its owner has spent nothing.
+const LARGE: usize = 64 << 10;
+/// What waits is followed after this long, whatever its owner has spent: with the world that shows it, it is enforced
+/// within a second.
+const LONGEST: Duration = Duration::from_millis(700);
+/// A world is made this long after the last one at the latest, whatever that one has cost.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is left of an allowance, in seconds; less than none where the last change cost more.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +62,20 @@ impl Credit {
     }
 }
 
-/// Changes of an owner that wait, the newest of each object, in the order in which the objects first changed.
-#[derive(Debug, Default)]
+/// The place of an object in its owner's queue: policies before others, then in the order of the first change.
+type Place = (bool, u64);
+
+/// Changes of an owner that wait, the newest of each object.
+#[derive(Debug)]
 struct Waiting {
-    order: Vec<(Resource, Key)>,
-    events: HashMap<(Resource, Key), Event<Object>>,
+    order: BTreeMap<Place, (Resource, Key)>,
+    events: HashMap<(Resource, Key), (Place, Event<Object>)>,
     bytes: usize,
+    /// Since when the first of them does.
+    since: Instant,
+    next: u64,
+    /// Those before this one have waited long enough.
+    released: u64,
 }
 
 /// Who has spent how much, and what waits.
@@ -91,35 +109,44 @@ impl Pace {
         };
         let Some(owner) = owner(owners, resource, &object.key) else { return Some(event) };
         let has_credit = self.credits.get(&owner).is_none_or(|credit| credit.left(OWNER, now) > 0.0);
-        if has_credit && !self.waiting.contains_key(&owner) {
+        if has_credit && object.text.len() <= LARGE && !self.waiting.contains_key(&owner) {
             return Some(event);
         }
-        self.waiting.entry(owner).or_default().put(resource, event);
+        self.waiting.entry(owner).or_insert_with(|| Waiting::new(now)).put(resource, event);
         None
     }
 
-    /// The changes whose owners may go on.
-    pub fn due(&mut self, now: Instant) -> Vec<(Resource, Event<Object>)> {
-        let Self { waiting, credits, .. } = self;
-        let is_due = |owner: &String, waiting: &mut Waiting| {
-            waiting.bytes > WAITING || credits.get(owner).is_none_or(|credit| credit.left(OWNER, now) > 0.0)
-        };
-        let due: Vec<_> = waiting.extract_if(is_due).collect();
-        due.into_iter().flat_map(|(_, waiting)| waiting.into_events()).collect()
+    /// A change whose turn it is: of those who may go on, the one's that has spent least.
+    pub fn due(&mut self, now: Instant) -> Option<(Resource, Event<Object>)> {
+        let credits = &self.credits;
+        let left = |owner: &String| credits.get(owner).map_or(OWNER.burst, |credit| credit.left(OWNER, now));
+        let owners = self.waiting.iter().filter(|(owner, waiting)| waiting.is_due(left(owner), now));
+        let owner = owners.max_by(|(a, _), (b, _)| left(a).total_cmp(&left(b)))?.0.clone();
+        let left = left(&owner);
+        let waiting = self.waiting.get_mut(&owner)?;
+        let event = waiting.take(left, now);
+        if waiting.order.is_empty() {
+            self.waiting.remove(&owner);
+        }
+        event
     }
 
-    /// When the next of them may.
+    /// When the next of them is due.
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        let ready = |(owner, waiting): (&String, &Waiting)| match self.credits.get(owner) {
-            Some(credit) if waiting.bytes <= WAITING => credit.ready(OWNER),
-            _ => now,
+        let due = |(owner, waiting): (&String, &Waiting)| {
+            let credit = self.credits.get(owner);
+            if waiting.is_due(credit.map_or(OWNER.burst, |credit| credit.left(OWNER, now)), now) {
+                return now;
+            }
+            let longest = waiting.since + LONGEST;
+            credit.map_or(now, |credit| credit.ready(OWNER)).min(longest)
         };
-        self.waiting.iter().map(ready).min()
+        self.waiting.iter().map(due).min()
     }
 
     /// When the next world may be made.
     pub fn ready(&self) -> Instant {
-        self.all.ready(ALL)
+        self.all.ready(ALL).min(self.all.at + PAUSE)
     }
 
     /// To follow a change of an owner's took so long. It shows, or not: then no world is made of it.
@@ -144,8 +171,7 @@ impl Pace {
     /// A list has come that knows better.
     fn forget(&mut self, resource: Resource) {
         for waiting in self.waiting.values_mut() {
-            waiting.order.retain(|(of, _)| *of != resource);
-            waiting.events.retain(|(of, _), _| *of != resource);
+            waiting.forget(resource);
         }
         self.waiting.retain(|_, waiting| !waiting.order.is_empty());
     }
@@ -168,125 +194,56 @@ impl Resource {
 }
 
 impl Waiting {
-    fn put(&mut self, resource: Resource, event: Event<Object>) {
-        let (Event::Apply(object) | Event::Delete(object)) = &event else { return };
-        let (what, bytes) = ((resource, object.key.clone()), object.text.len());
-        self.bytes += bytes;
-        match self.events.insert(what.clone(), event) {
-            Some(Event::Apply(before) | Event::Delete(before)) => self.bytes -= before.text.len(),
-            _ => self.order.push(what),
-        }
+    fn new(now: Instant) -> Self {
+        Self { order: BTreeMap::new(), events: HashMap::new(), bytes: 0, since: now, next: 0, released: 0 }
     }
 
-    fn into_events(self) -> Vec<(Resource, Event<Object>)> {
-        let Self { order, mut events, .. } = self;
-        order.into_iter().filter_map(|what| Some((what.0, events.remove(&what)?))).collect()
+    fn put(&mut self, resource: Resource, event: Event<Object>) {
+        let (Event::Apply(object) | Event::Delete(object)) = &event else { return };
+        let what = (resource, object.key.clone());
+        self.bytes += object.text.len();
+        if let Some((_, before)) = self.events.get_mut(&what) {
+            self.bytes -= size(before);
+            *before = event;
+            return;
+        }
+        let place = (resource != Resource::NetworkPolicies, self.next);
+        self.next += 1;
+        self.order.insert(place, what.clone());
+        self.events.insert(what, (place, event));
     }
+
+    /// `left`: what its owner has left.
+    fn is_due(&self, left: f64, now: Instant) -> bool {
+        left > 0.0 || self.bytes > WAITING || self.since + LONGEST <= now || self.first_released().is_some()
+    }
+
+    fn first_released(&self) -> Option<Place> {
+        self.order.keys().find(|(_, number)| *number < self.released).copied()
+    }
+
+    fn take(&mut self, left: f64, now: Instant) -> Option<(Resource, Event<Object>)> {
+        if self.since + LONGEST <= now {
+            (self.released, self.since) = (self.next, now);
+        }
+        let any = left > 0.0 || self.bytes > WAITING;
+        let place = if any { self.order.keys().next().copied() } else { self.first_released() }?;
+        let what = self.order.remove(&place)?;
+        let (_, event) = self.events.remove(&what)?;
+        self.bytes -= size(&event);
+        Some((what.0, event))
+    }
+
+    fn forget(&mut self, resource: Resource) {
+        self.order.retain(|_, (of, _)| *of != resource);
+        let gone = self.events.extract_if(|(of, _), _| *of == resource);
+        self.bytes -= gone.map(|(_, (_, event))| size(&event)).sum::<usize>();
+    }
+}
+
+fn size(event: &Event<Object>) -> usize {
+    if let Event::Apply(object) | Event::Delete(object) = event { object.text.len() } else { 0 }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COST: Duration = Duration::from_millis(100);
-
-    fn change(namespace: &str, name: &str) -> Event<Object> {
-        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
-        Event::Apply(Object { key, uid: String::new(), text: b"{}".into() })
-    }
-
-    fn of((_, event): (Resource, Event<Object>)) -> String {
-        let (Event::Apply(object) | Event::Delete(object)) = event else { panic!("{event:?}") };
-        object.key.namespace
-    }
-
-    /// Changes every ten milliseconds for a hundred seconds: how many worlds were made of them.
-    fn flood(pace: &mut Pace, namespaces: usize, start: Instant, mut meanwhile: impl FnMut(&mut Pace, Instant)) -> u32 {
-        let owners = Owners::default();
-        let mut worlds = 0;
-        for tick in 0..10_000 {
-            let now = start + Duration::from_millis(10 * tick);
-            let namespace = format!("evil-{}", tick as usize % namespaces);
-            let admitted = pace.admit(&owners, Resource::Pods, change(&namespace, "p"), now).is_some();
-            let due = pace.due(now);
-            for namespace in admitted.then_some(namespace).into_iter().chain(due.into_iter().map(of)) {
-                pace.followed(format!("namespace/{namespace}"), Duration::ZERO, true, now);
-            }
-            meanwhile(pace, now);
-            if !pace.changed.is_empty() && pace.ready() <= now {
-                worlds += 1;
-                pace.spend(COST, now);
-            }
-        }
-        worlds
-    }
-
-    #[test]
-    fn who_never_stops_gets_a_fifth_of_a_processor_and_nobody_else_waits() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let owners = Owners::default();
-        let mut waited = 0;
-        let worlds = flood(&mut pace, 1, start, |pace, now| {
-            // Somebody else changes something once a second.
-            if now.duration_since(start).as_millis() % 1000 == 500 {
-                waited += u32::from(pace.admit(&owners, Resource::Pods, change("x", "a"), now).is_none());
-                pace.followed("namespace/x".to_owned(), Duration::ZERO, true, now);
-            }
-        });
-        assert_eq!(waited, 0);
-        // Ten seconds at once, a fifth of a hundred, and the other one's hundred worlds.
-        assert!((300..=420).contains(&worlds), "{worlds}");
-    }
-
-    #[test]
-    fn many_who_never_stop_get_half_a_processor_together() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let mut longest = Duration::ZERO;
-        let worlds = flood(&mut pace, 50, start, |pace, now| {
-            longest = longest.max(pace.ready().saturating_duration_since(now));
-        });
-        // Four seconds at once, and half of a hundred.
-        assert!((500..=560).contains(&worlds), "{worlds}");
-        assert!(longest <= 2 * COST, "what anybody waits for: {longest:?}");
-    }
-
-    #[test]
-    fn what_waits_is_followed_in_its_order_and_the_newest_of_each_object_alone() {
-        let start = Instant::now();
-        let (mut pace, owners) = (Pace::new(start), Owners::default());
-        assert!(pace.admit(&owners, Resource::Pods, change("x", "a"), start).is_some());
-        pace.followed("namespace/x".to_owned(), Duration::from_secs(1), true, start);
-        pace.spend(Duration::from_secs(10), start);
-        for (resource, name) in [(Resource::Pods, "b"), (Resource::NetworkPolicies, "p"), (Resource::Pods, "b")] {
-            assert!(pace.admit(&owners, resource, change("x", name), start).is_none());
-        }
-        assert!(pace.admit(&owners, Resource::Namespaces, change("", "x"), start).is_none(), "it is the owner's, too");
-        assert!(pace.admit(&owners, Resource::Nodes, change("", "x"), start).is_some());
-        assert!(pace.due(start).is_empty());
-        assert_eq!(pace.next(start), Some(start + Duration::from_secs(5)), "one second is owed");
-        let later = start + Duration::from_millis(5010);
-        let due: Vec<_> = pace.due(later).into_iter().map(|(resource, _)| resource).collect();
-        assert_eq!(due, [Resource::Pods, Resource::NetworkPolicies, Resource::Namespaces]);
-        assert!(pace.next(later).is_none());
-    }
-
-    #[test]
-    fn a_list_takes_the_place_of_what_waits_and_too_much_does_not_wait() {
-        let start = Instant::now();
-        let (mut pace, owners) = (Pace::new(start), Owners::default());
-        assert!(pace.admit(&owners, Resource::Pods, change("x", "a"), start).is_some());
-        pace.followed("namespace/x".to_owned(), Duration::from_secs(60), false, start);
-        assert!(pace.admit(&owners, Resource::Pods, change("x", "b"), start).is_none());
-        assert!(pace.admit(&owners, Resource::Pods, Event::InitDone, start).is_some());
-        assert!(pace.next(start).is_none());
-        let text = vec![b' '; WAITING / 4];
-        for name in ["c", "d", "e", "f", "g"] {
-            let Event::Apply(object) = change("x", name) else { panic!("an object") };
-            let event = Event::Apply(Object { text: text.clone(), ..object });
-            assert!(pace.admit(&owners, Resource::Pods, event, start).is_none());
-        }
-        assert_eq!(pace.due(start).len(), 5);
-    }
-}
+mod tests;
