@@ -74,12 +74,7 @@ impl WorldArgs {
 fn warning(rejected: Rejected) -> IngestError {
     let Rejected { object, field, problem, effect, others, .. } = rejected;
     let others = if others > 0 { format!(" ({others} more of its namespace)") } else { String::new() };
-    IngestError {
-        place: "cluster".to_owned(),
-        object: Some(object.to_string()),
-        field: Some(field).filter(|field| !field.is_empty()),
-        problem: format!("{problem}; {effect}{others}"),
-    }
+    IngestError::new("cluster", format!("{problem}; {effect}{others}")).about(object).at(field)
 }
 
 impl Subject {

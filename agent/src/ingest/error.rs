@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use policy::model::printable;
+use policy::model::told;
 use serde::{Deserialize, Serialize};
 
 /// Where an object was written.
@@ -23,7 +23,10 @@ impl Display for Place {
     }
 }
 
-/// One problem with one object or file, or something odd about it.
+/// Bytes of what is told of one problem, in each of its fields. They quote what is written, which may be anything.
+const LONGEST: usize = 1024;
+
+/// One problem with one object or file, or something odd about it. Each part is one line that can be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestError {
     /// The file, or the place in it.
@@ -36,9 +39,25 @@ pub struct IngestError {
     pub problem: String,
 }
 
+fn one_line(text: &str) -> String {
+    told(text, LONGEST).into_owned()
+}
+
 impl IngestError {
-    pub(super) fn new(place: impl Display, problem: impl Into<String>) -> Self {
-        Self { place: place.to_string(), object: None, field: None, problem: problem.into() }
+    pub(crate) fn new(place: impl Display, problem: impl Into<String>) -> Self {
+        let (place, problem) = (one_line(&place.to_string()), one_line(&problem.into()));
+        Self { place, object: None, field: None, problem }
+    }
+
+    /// What it is about: `KIND NAMESPACE/NAME`.
+    pub(crate) fn about(self, object: impl Display) -> Self {
+        Self { object: Some(one_line(&object.to_string())), ..self }
+    }
+
+    /// At which field; none where that is the whole object.
+    pub(crate) fn at(self, field: impl Display) -> Self {
+        let field = field.to_string();
+        Self { field: (!matches!(field.as_str(), "" | ".")).then(|| one_line(&field)), ..self }
     }
 }
 
@@ -46,9 +65,9 @@ impl Display for IngestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         for part in [&self.object, &self.field].into_iter().flatten() {
-            write!(f, "{}: ", printable(part))?;
+            write!(f, "{part}: ")?;
         }
-        f.write_str(&printable(&self.problem))
+        f.write_str(&self.problem)
     }
 }
 

@@ -123,10 +123,10 @@ impl Manifests {
                 entry.insert(Manifest { id, place, value });
                 Ok(())
             }
-            Entry::Occupied(entry) => Err(IngestError {
-                object: Some(entry.key().to_string()),
-                ..IngestError::new(place, format!("is also in {}, keep one of them", entry.get().place))
-            }),
+            Entry::Occupied(entry) => {
+                let problem = format!("is also in {}, keep one of them", entry.get().place);
+                Err(IngestError::new(place, problem).about(entry.key()))
+            }
         }
     }
 
@@ -175,10 +175,9 @@ fn identify(place: &Place, value: &Value) -> Result<Option<ObjectId>, IngestErro
         (_, namespace) => namespace,
     };
     let id = ObjectId { kind, namespace: namespace.to_owned(), name: name.to_owned() };
-    check_name(&id).map_err(|(field, problem)| IngestError {
-        object: Some(if name.is_empty() { kind.to_string() } else { id.to_string() }),
-        field: Some(field.to_owned()),
-        ..refuse(problem)
+    check_name(&id).map_err(|(field, problem)| {
+        let about = if name.is_empty() { kind.to_string() } else { id.to_string() };
+        refuse(problem).about(about).at(field)
     })?;
     Ok(Some(id))
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::model::Labels;
+use policy::model::{Labels, told};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -73,11 +73,7 @@ impl<'a> Report<'a> {
     }
 
     fn problem(&self, field: impl Display, problem: impl Into<String>) -> IngestError {
-        IngestError {
-            object: Some(self.manifest.id.to_string()),
-            field: Some(field.to_string()).filter(|field| !field.is_empty() && field != "."),
-            ..IngestError::new(&self.manifest.place, problem)
-        }
+        IngestError::new(&self.manifest.place, problem).about(&self.manifest.id).at(field)
     }
 
     pub fn error(&mut self, field: impl Display, problem: impl Into<String>) {
@@ -88,7 +84,7 @@ impl<'a> Report<'a> {
                 self.errors.push(error);
             }
             Source::Cluster if self.found <= MOST_ERRORS => {
-                let error = self.problem(shortened(field.to_string()), shortened(problem.into()));
+                let error = self.problem(told(&field.to_string(), LONGEST), told(&problem.into(), LONGEST));
                 self.errors.push(error);
             }
             Source::Cluster => {}
@@ -227,15 +223,6 @@ impl<'a> Report<'a> {
 /// Labels or annotations as they are kept.
 fn compact(written: Option<&BTreeMap<String, String>>) -> Labels {
     written.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect()
-}
-
-/// Cuts a text that is too long to be told.
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
-        text.push('…');
-    }
-    text
 }
 
 /// A path below a field.

@@ -1,6 +1,6 @@
 //! Capsule: a namespace belongs to a Tenant when its label and its ownerReference agree on a live one.
 
-use super::finding::QuarantineReason;
+use super::finding::{QuarantineReason, quoted};
 use crate::model::{CapsuleTenant, Namespace, World};
 
 const LABEL: &str = "capsule.clastix.io/tenant";
@@ -14,11 +14,11 @@ pub(super) fn claim<'a>(
     match (label, namespace.tenant_references.as_slice()) {
         (None, []) => None,
         (_, [_, _, ..]) => Some(Err(QuarantineReason::SeveralReferences { count: namespace.tenant_references.len() })),
-        (None, [reference]) => Some(Err(QuarantineReason::ReferenceWithoutLabel { tenant: reference.name.clone() })),
+        (None, [reference]) => Some(Err(QuarantineReason::ReferenceWithoutLabel { tenant: quoted(&reference.name) })),
         (Some(label), []) => Some(by_label_alone(world, label)),
         (Some(label), [reference]) => {
             if label != reference.name {
-                let (label, reference) = (label.to_owned(), reference.name.clone());
+                let (label, reference) = (label.to_owned(), quoted(&reference.name));
                 return Some(Err(QuarantineReason::OtherName { label, reference }));
             }
             Some(by_reference(world, label, &reference.uid))

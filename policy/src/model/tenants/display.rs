@@ -1,9 +1,18 @@
 //! The names that people read: short ones, unless two tenants would share one.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::Tenant;
 use crate::model::{is_printable, printable};
+
+/// Bytes of a name: what Kubernetes allows for one. An annotation may hold a thousand times as much, and names are labels
+/// of metrics.
+const LONGEST: usize = 253;
+/// Bytes at the start of a longer one; behind it is what tells it from others.
+const START: usize = 96;
 
 /// A name for each tenant, all different.
 pub(super) fn names(tenants: &[Tenant]) -> Vec<String> {
@@ -26,6 +35,16 @@ fn short(tenant: &Tenant) -> String {
 
 /// On one line, and unlike any other value: an annotation may hold anything.
 fn shown(value: String) -> String {
+    if value.len() > LONGEST {
+        let mut hasher = SipHasher24::new();
+        value.hash(&mut hasher);
+        let start = &value[..value.floor_char_boundary(START)];
+        return format!("{}…{:032x}", escaped(start.to_owned()), hasher.finish128().as_u128());
+    }
+    escaped(value)
+}
+
+fn escaped(value: String) -> String {
     if value.chars().all(|character| is_printable(character) && character != '\\') {
         return value;
     }

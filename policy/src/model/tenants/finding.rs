@@ -3,6 +3,14 @@
 use std::fmt;
 
 use super::namespaces::ISOLATION_ANNOTATION;
+use crate::model::told;
+
+/// A text that nobody has checked, as a finding quotes it.
+pub(super) fn quoted(text: &str) -> String {
+    /// What Kubernetes allows for a name.
+    const LONGEST: usize = 253;
+    told(text, LONGEST).into_owned()
+}
 
 /// One sentence: the object, the field and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

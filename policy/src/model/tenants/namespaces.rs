@@ -1,5 +1,6 @@
 //! The owner of a namespace: the first source that claims it, and the mode that holds for it.
 
+use super::finding::quoted;
 use super::{Finding, Tenant, annotated_mode, capsule};
 use crate::model::{Config, Isolation, Labels, Namespace, Pod, TenantSource, Untenanted, World};
 
@@ -99,7 +100,7 @@ pub(super) fn unknown_modes(world: &World) -> Vec<Finding> {
         .chain(namespaces)
         .filter_map(|(kind, name, annotations)| {
             let value = annotations.get(ISOLATION_ANNOTATION)?;
-            let unknown = || Finding::UnknownMode { object: format!("{kind}/{name}"), value: value.to_string() };
+            let unknown = || Finding::UnknownMode { object: format!("{kind}/{name}"), value: quoted(value) };
             Isolation::named(value).is_none().then(unknown)
         })
         .collect()
