@@ -5,24 +5,13 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use policy::compile::{Ids, Input, NodeView, compile_within};
 use policy::model::{Config, World};
-use policy::plan::{Capacities, Observed, Op, prepare};
+use policy::plan::{Observed, Op, prepare};
+
+use tests::crowd::ROOM;
 
 use crate::cluster;
 use crate::report::{Budget, Row};
 use crate::sample::Samples;
-
-/// The maps as the programs have them.
-const ROOM: Capacities = Capacities {
-    peers: 131_072,
-    ranges: 131_072,
-    services: 32_768,
-    rules: 1_048_576,
-    ports: 262_144,
-    profiles: 8192,
-    endpoints: 1024,
-    interfaces: 1024,
-    ids: 1_048_576,
-};
 
 /// Compiles each world `rounds` times.
 ///

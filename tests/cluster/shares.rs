@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use agent::watch::{Access, Cluster};
 use policy::compile::{Binding, Compiled, Input, NodeView};
 use policy::model::{Config, World};
-use policy::plan::{Capacities, Observed, prepare};
+use policy::plan::{Observed, prepare};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tests::api_server::{ApiServer, RULES};
@@ -278,17 +278,6 @@ struct Enforcer {
 
 impl Enforcer {
     fn enforce(&mut self, world: &World, config: &Config) -> Duration {
-        const CAPACITIES: Capacities = Capacities {
-            peers: 131_072,
-            ranges: 131_072,
-            services: 32_768,
-            rules: 1_048_576,
-            ports: 262_144,
-            profiles: 8192,
-            endpoints: 1024,
-            interfaces: 1024,
-            ids: 1_048_576,
-        };
         let begin = Instant::now();
         let pods = world.pods.values().take(LOCAL).enumerate();
         let endpoints = pods.map(|(number, pod)| Binding {
@@ -302,7 +291,7 @@ impl Enforcer {
         });
         let node = NodeView { name: "n".to_owned(), endpoints: endpoints.collect(), ..NodeView::default() };
         let input = Input { world, config, node: &node };
-        let (compiled, plan) = prepare(&input, &self.observed, self.compiled.as_ref(), &CAPACITIES).unwrap();
+        let (compiled, plan) = prepare(&input, &self.observed, self.compiled.as_ref(), &crowd::ROOM).unwrap();
         plan.apply_to(&mut self.observed);
         self.compiled = Some(compiled);
         begin.elapsed()

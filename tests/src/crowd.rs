@@ -2,7 +2,21 @@
 
 use std::ops::Range;
 
+use policy::plan::Capacities;
 use serde_json::{Value, json};
+
+/// The maps as the programs have them.
+pub const ROOM: Capacities = Capacities {
+    peers: 131_072,
+    ranges: 131_072,
+    services: 32_768,
+    rules: 1_048_576,
+    ports: 262_144,
+    profiles: 8192,
+    endpoints: 1024,
+    interfaces: 1024,
+    ids: 1_048_576,
+};
 
 pub const NAMESPACES: usize = 100;
 /// Values of the label `app`.

@@ -9,11 +9,34 @@ use policy::model::PodKey;
 use serde_json::Value;
 
 use crate::frames::Ends;
-use crate::lab::Tried;
+use crate::lab::{Tried, manifests};
 use crate::wire::{Wire, mac_of};
 
 /// Addresses outside of the cluster, IPv4 and IPv6, that the world owns in labs of [`with_world`].
 pub const EXTERNAL: [&str; 2] = ["192.0.2.7", "2001:db8::7"];
+
+/// Tenant red with a pod a/one, and tenant blue with a pod b/two.
+pub const RED_AND_BLUE: &str = "
+{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: red}}
+---
+{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: blue}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {capsule.clastix.io/tenant: red}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {capsule.clastix.io/tenant: blue}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: one, namespace: a}, spec: {containers: []}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two, namespace: b}, spec: {containers: []}}
+";
+
+/// Runs a test in a lab of each form, with [`EXTERNAL`] outside the cluster.
+pub fn both_forms(label: &str, world: &str, test: impl Fn(Lab, Cni)) {
+    for cni in [Cni::Ptp, Cni::Bridge] {
+        let tried = Tried::new(&format!("{label}-{cni}"));
+        test(tried.up(manifests(world), &with_world(cni)), cni);
+    }
+}
 
 /// No configuration, and [`EXTERNAL`] outside the cluster.
 ///

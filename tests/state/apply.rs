@@ -35,7 +35,8 @@ fn desired() -> Desired {
     };
     let pod = Peer::new(PeerKind::Pod, 11, 2, TENANT);
     let peer = |address: &str| (Address::from(address.parse::<std::net::IpAddr>().expect("an address")), pod);
-    let range = |range: &str| (range.parse().expect("a range"), Peer::UNKNOWN_POD);
+    let unknown = Peer::new(PeerKind::UnknownPod, 0, 0, TenantId::PLATFORM);
+    let range = |range: &str| (range.parse().expect("a range"), unknown);
     let tables = Tables {
         interfaces: BTreeMap::from([
             (12, Interface::endpoint(12, 0)),

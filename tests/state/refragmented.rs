@@ -11,30 +11,16 @@ use common::abi::Direction::Ingress;
 use common::abi::DropReason::{self, ClusterPolicy, DefaultDeny, Fragment};
 use tests::counters::{Counted, Counters};
 use tests::frames::{self, Ends, SYN, TCP, UDP};
-use tests::inside::{EXTERNAL, Inside, listing, node, outside, with_world};
-use tests::lab::{Tried, manifests};
+use tests::inside::{self, EXTERNAL, Inside, RED_AND_BLUE, listing, node, outside};
 use tests::wire::{Wire, mac_of};
 
-/// Tenant red has a/one and a/shut, which admits nobody, and a/guarded, to which an administrator denies the outside.
-/// Tenant blue has b/two, which lets others in at another
-/// port. `a/door` is a Service of a/shut's.
+/// Beside a/one and b/two: a/shut, which admits nobody, and a/guarded, to which an administrator denies the outside. b/two
+/// lets others in at another port. `a/door` is a Service of a/shut's.
 const WORLD: &str = "
-{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: red}}
----
-{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: blue}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {capsule.clastix.io/tenant: red}}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {capsule.clastix.io/tenant: blue}}}
----
-{apiVersion: v1, kind: Pod, metadata: {name: one, namespace: a}, spec: {containers: []}}
----
 {apiVersion: v1, kind: Pod, metadata: {name: shut, namespace: a, labels: {app: shut}},
  status: {podIP: 10.244.0.50, podIPs: [{ip: 10.244.0.50}, {ip: 'fd00:10:244::50'}]}, spec: {containers: []}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: guarded, namespace: a, labels: {app: guarded}}, spec: {containers: []}}
----
-{apiVersion: v1, kind: Pod, metadata: {name: two, namespace: b}, spec: {containers: []}}
 ---
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: two, namespace: b},
  spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}}], ports: [{port: 9}]}]}}
@@ -152,13 +138,11 @@ impl Field {
 }
 
 fn both_forms(label: &str, test: impl Fn(&mut Field)) {
-    for cni in [Cni::Ptp, Cni::Bridge] {
-        let tried = Tried::new(&format!("{label}-{cni}"));
-        let lab = tried.up(manifests(WORLD), &with_world(cni));
+    inside::both_forms(label, &format!("{RED_AND_BLUE}---{WORLD}"), |lab, cni| {
         track_connections(&lab, cni);
         let (one, counters) = (Inside::new(&lab, cni, "a", "one"), Counters::open(lab.name()));
         test(&mut Field { cni, lab, one, counters, id: 0 });
-    }
+    });
 }
 
 /// As kube-proxy and many a firewall have it: every packet is tracked, those that a bridge forwards too.

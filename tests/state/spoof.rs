@@ -12,24 +12,9 @@ use common::abi::DropReason::{
 };
 use tests::counters::{Counted, Counters};
 use tests::frames::{self, Ends};
-use tests::inside::{EXTERNAL, Inside, listing, node, outside, with_world};
-use tests::lab::{Tried, manifests};
+use tests::inside::{self, EXTERNAL, Inside, RED_AND_BLUE, listing, node, outside};
 use tests::wire::{Wire, mac_of};
 
-/// Two pods of two tenants.
-const WORLD: &str = "
-{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: red}}
----
-{apiVersion: capsule.clastix.io/v1beta2, kind: Tenant, metadata: {name: blue}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {capsule.clastix.io/tenant: red}}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {capsule.clastix.io/tenant: blue}}}
----
-{apiVersion: v1, kind: Pod, metadata: {name: one, namespace: a}, spec: {containers: []}}
----
-{apiVersion: v1, kind: Pod, metadata: {name: two, namespace: b}, spec: {containers: []}}
-";
 /// How often each frame is sent.
 const TIMES: u64 = 3;
 /// By these ports the receivers know what a test sent.
@@ -106,9 +91,7 @@ impl Field {
 }
 
 fn both_forms(label: &str, test: impl Fn(&mut Field)) {
-    for cni in [Cni::Ptp, Cni::Bridge] {
-        let tried = Tried::new(&format!("{label}-{cni}"));
-        let lab = tried.up(manifests(WORLD), &with_world(cni));
+    inside::both_forms(label, RED_AND_BLUE, |lab, cni| {
         let mut field = Field::new(&lab, cni);
         let mine = |bytes: &[u8]| has_ports(bytes);
         for external in EXTERNAL {
@@ -119,7 +102,7 @@ fn both_forms(label: &str, test: impl Fn(&mut Field)) {
         test(&mut field);
         println!("{cni}: {label}: {} frames sent, {} counted as dropped, 0 arrived", field.sent, field.dropped);
         assert_eq!(field.sent, field.dropped);
-    }
+    });
 }
 
 fn has_ports(bytes: &[u8]) -> bool {
@@ -245,9 +228,7 @@ fn nobody_reaches_loopback_or_steers_multicast() {
 
 #[test]
 fn the_node_learns_no_stolen_neighbour() {
-    for cni in [Cni::Ptp, Cni::Bridge] {
-        let tried = Tried::new(&format!("poison-{cni}"));
-        let lab = tried.up(manifests(WORLD), &with_world(cni));
+    inside::both_forms("poison", RED_AND_BLUE, |lab, cni| {
         let mut field = Field::new(&lab, cni);
         let mac = field.one.mac;
         let [a, b, c, d, e, f] = mac;
@@ -263,7 +244,7 @@ fn the_node_learns_no_stolen_neighbour() {
                 assert!(!line.starts_with(&format!("{stolen} ")), "{line}");
             }
         }
-    }
+    });
 }
 
 #[test]

@@ -177,7 +177,6 @@ impl Peer {
     pub const MAX_CLASS: u32 = (1 << 20) - 1;
     /// An address about which nothing is said: outside the cluster, in no ipBlock.
     pub const EXTERNAL: Self = Self::new(PeerKind::External, 0, 0, TenantId::PLATFORM);
-    pub const UNKNOWN_POD: Self = Self::new(PeerKind::UnknownPod, 0, 0, TenantId::PLATFORM);
     /// An address in a service range.
     pub const SERVICE: Self = Self::new(PeerKind::Service, 0, 0, TenantId::PLATFORM);
 
