@@ -63,7 +63,7 @@ add_pod_routes() {
 start_control_plane() {
   "$HERE/daemon.sh" start etcd
   "$HERE/daemon.sh" start kube-apiserver
-  wait_for 60 "the start of the API server" kubectl get --raw /readyz
+  wait_for 180 "the start of the API server" kubectl get --raw /readyz
   "$HERE/daemon.sh" start kube-controller-manager
   "$HERE/daemon.sh" start kube-scheduler
 }
@@ -108,9 +108,9 @@ start_control_plane
 say "starting the nodes"
 for ((i = 1; i <= NODES; i++)); do start_node "$i"; done
 for ((i = 1; i <= NODES; i++)); do
-  wait_for 120 "the registration of node$i" kubectl get node "node$i"
+  wait_for 240 "the registration of node$i" kubectl get node "node$i"
   kubectl patch node "node$i" -p "{\"spec\": {\"podCIDR\": \"$(pod_cidr "$i")\", \"podCIDRs\": [\"$(pod_cidr "$i")\", \"$(pod_cidr6 "$i")\"]}}" >/dev/null
 done
 kubectl wait --for condition=Ready node --all --timeout 120s >/dev/null
-wait_for 60 "the creation of the default service account" kubectl get serviceaccount default
+wait_for 180 "the creation of the default service account" kubectl get serviceaccount default
 say "cluster $NAME is ready after $SECONDS s"

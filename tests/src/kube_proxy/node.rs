@@ -57,6 +57,8 @@ pub fn rewritten(server: &ApiServer, proxy: Proxy) -> Rewritten {
     );
     let file = server.folder().join(format!("{}.yaml", proxy.name()));
     std::fs::write(&file, config).expect("write a configuration");
+    // The portmap plugin writes rules of the same kind.
+    let others = read(server, proxy);
     let daemon: Daemon = server.daemon("kube-proxy", &format!("kube-proxy-{}", proxy.name()), |command| {
         command.arg("--config").arg(&file);
     });
@@ -65,7 +67,8 @@ pub fn rewritten(server: &ApiServer, proxy: Proxy) -> Rewritten {
         sleep(Duration::from_secs(1));
         let before = std::mem::replace(&mut last, read(server, proxy));
         // It writes the families one after the other, each at once.
-        !last.is_empty() && last == before && [true, false].iter().all(|v4| has(&last, *v4))
+        let has = |v4: bool| last.keys().any(|call| call.is_v4() == v4 && !others.contains_key(call));
+        last == before && has(true) && has(false)
     });
     last
 }
@@ -84,10 +87,6 @@ fn read(server: &ApiServer, proxy: Proxy) -> Rewritten {
             read_nftables(&serde_json::from_str(&ruleset).expect("JSON"))
         }
     }
-}
-
-fn has(rewritten: &Rewritten, v4: bool) -> bool {
-    rewritten.keys().any(|call| call.is_v4() == v4)
 }
 
 /// Runs the portmap plugin for every pod of a case that has ports at its node, as a container runtime would, and returns
