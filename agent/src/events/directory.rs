@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use common::abi::{Direction, DropReason, Event, PortKey, ServiceKey, TenantId};
+use common::abi::{Direction, DropReason, Event, Peer, PeerKind, PortKey, ServiceKey, TenantId};
 use common::decide::{Question, Verdict, judge};
 use jiff::{SignedDuration, Timestamp};
 use policy::compile::{Desired, NodeView};
@@ -127,10 +127,13 @@ impl<'a> Directory<'a> {
         let (port, services) =
             (PortKey::new(event.protocol, event.destination_port), &self.desired.provenance.services);
         let at = services.get(&ServiceKey { address: event.destination, port });
-        let is_node = || self.desired.tables.peers.contains_key(&event.destination);
-        let at_node =
-            || is_node().then(|| services.get(&ServiceKey::of_nodes(event.destination.is_v4(), port))).flatten();
-        at.or_else(at_node).map_or(&[], Vec::as_slice)
+        let v4 = event.destination.is_v4();
+        let at_any = |peer: &Peer| match peer.kind() {
+            PeerKind::Pod | PeerKind::LocalPod => services.get(&ServiceKey::of_claimed_pods(v4, port)),
+            _ => services.get(&ServiceKey::of_nodes(v4, port)),
+        };
+        let at_any = || self.desired.tables.peers.get(&event.destination).and_then(at_any);
+        at.or_else(at_any).map_or(&[], Vec::as_slice)
     }
 
     fn rules(&self, event: &Event, direction: Direction, reason: DropReason, rule: u32) -> Vec<String> {

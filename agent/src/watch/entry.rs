@@ -1,6 +1,6 @@
 //! What is known of one object: the value that it is to policy, or what stands in for it.
 
-use policy::model::{EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort};
+use policy::model::{Departures, EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort};
 use serde_json::Value;
 
 use super::fields::{BELONGING, ISOLATION};
@@ -136,6 +136,22 @@ impl Entry {
     /// Leaves nothing of a Service but that there is one.
     pub fn forget(&mut self) {
         (self.live, self.is_unread, self.wanted) = (None, true, false);
+    }
+
+    /// Keeps what it was to Services. `after`: what is in its place.
+    pub fn leave(&self, after: Option<&Self>, departed: &mut Departures, now: u64) {
+        let after = after.and_then(|after| after.live.as_ref());
+        match (&self.live, after) {
+            (Some(Live::EndpointSlice(before)), Some(Live::EndpointSlice(after))) => {
+                departed.leave_slice(before, Some(after), now);
+            }
+            (Some(Live::EndpointSlice(before)), _) => departed.leave_slice(before, None, now),
+            (Some(Live::Service(before)), Some(Live::Service(after))) => {
+                departed.leave_service(before, Some(after), now);
+            }
+            (Some(Live::Service(before)), _) => departed.leave_service(before, None, now),
+            _ => {}
+        }
     }
 
     /// True where it is not taken as it stands.

@@ -34,7 +34,7 @@ pub(super) struct Follower {
     fetch: Fetch,
     pace: Pace,
     work: Arc<Work>,
-    /// What [`policy::model::Departed`] counts from.
+    /// What [`Self::now`] counts from.
     started: Instant,
     /// Some end of a Service counts no more then.
     held_until: Option<Instant>,
@@ -117,7 +117,7 @@ impl Follower {
     /// An object that was cut and has room now.
     fn fetched(&mut self, (resource, object): (Resource, Option<Object>)) {
         if let Some(object) = object {
-            self.store.take(resource, Event::Apply(object));
+            self.store.take(resource, Event::Apply(object), self.now());
         }
         self.touch();
     }
@@ -137,7 +137,7 @@ impl Follower {
             Event::Init | Event::InitApply(_) | Event::InitDone => None,
         };
         let begin = Instant::now();
-        let changed = self.store.take(resource, event);
+        let changed = self.store.take(resource, event, self.now());
         if let Some(owner) = owner {
             let now = Instant::now();
             self.pace.followed(owner, now - begin, changed, now);
@@ -210,16 +210,20 @@ impl Follower {
         self.pace.spend(now - begin + self.work.get(), now);
     }
 
+    /// Milliseconds, as [`policy::model::Departures`] has them.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn renew(&mut self, first: Instant) {
         self.memory.keep(self.store.filled());
-        self.store.settle();
+        self.store.settle(self.now());
         let (mut world, rejected) = (self.store.world(), self.store.rejected());
         let last = self.sender.borrow().clone();
         if let Some(last) = &last {
             world.hold_policies(&last.world);
-            world.hold_ends(&last.world, u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         }
-        self.held_until = world.ends_held_until().map(|until| self.started + Duration::from_millis(until));
+        self.held_until = self.store.departed_until().map(|until| self.started + Duration::from_millis(until));
         if last.is_some_and(|last| last.world == world && last.rejected == rejected) {
             return;
         }

@@ -19,10 +19,10 @@ pub async fn list(cluster: &Cluster, config: &Config) -> Result<(World, Vec<Reje
     let mut store = Store::new(config);
     for (resource, events) in try_join_all(Resource::ALL.map(|resource| list_one(cluster, resource))).await? {
         for event in events {
-            store.take(resource, event);
+            store.take(resource, event, 0);
         }
     }
-    store.settle();
+    store.settle(0);
     Ok((store.world(), store.rejected()))
 }
 

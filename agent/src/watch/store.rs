@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::runtime::watcher::Event;
-use policy::model::{Config, InvalidPolicy, Selector, TenantSource, World};
+use policy::model::{Config, Departures, InvalidPolicy, Selector, TenantSource, World};
 
 use super::entry::Entry;
 use super::live::{Key, Object};
@@ -26,6 +26,8 @@ pub(super) struct Store {
     shelves: [Shelf; Resource::ALL.len()],
     config: Config,
     owners: Owners,
+    /// What events took away, also where another event gave it back before a world was made.
+    departed: Departures,
 }
 
 /// The objects of one resource. A list that is being taken does not show before it is complete.
@@ -55,11 +57,16 @@ fn forget(services: &mut BTreeMap<Key, Entry>, owners: &Owners, share: Share) {
 
 impl Store {
     pub fn new(config: &Config) -> Self {
-        Self { shelves: Default::default(), config: config.clone(), owners: Owners::default() }
+        Self {
+            shelves: Default::default(),
+            config: config.clone(),
+            owners: Owners::default(),
+            departed: Departures::default(),
+        }
     }
 
-    /// Follows an event. True where something that shows has changed.
-    pub fn take(&mut self, resource: Resource, event: Event<Object>) -> bool {
+    /// Follows an event, at a moment in milliseconds. True where something that shows has changed.
+    pub fn take(&mut self, resource: Resource, event: Event<Object>, now: u64) -> bool {
         match event {
             Event::Init => {
                 self.shelf(resource).listing.clear();
@@ -79,8 +86,11 @@ impl Store {
                 let shelf = self.shelf(resource);
                 let listing = std::mem::take(&mut shelf.listing);
                 let changed = shelf.entries != listing;
-                shelf.entries = listing;
+                let before = std::mem::replace(&mut shelf.entries, listing);
                 shelf.changed |= changed;
+                let Self { shelves, departed, .. } = self;
+                let after = &shelves[resource as usize].entries;
+                before.iter().for_each(|(key, entry)| entry.leave(after.get(key), departed, now));
                 changed
             }
             Event::Apply(object) => {
@@ -89,8 +99,11 @@ impl Store {
                 let changed = shelf.entries.get(&key) != Some(&entry);
                 shelf.grown += entry.size;
                 shelf.changed |= changed;
-                shelf.entries.insert(key, entry);
-                if shelf.grown > SLACK {
+                let before = shelf.entries.insert(key.clone(), entry);
+                if let Some(before) = before.filter(|_| changed) {
+                    before.leave(self.shelves[resource as usize].entries.get(&key), &mut self.departed, now);
+                }
+                if self.shelf(resource).grown > SLACK {
                     self.settle_one(resource, false);
                 }
                 changed
@@ -98,13 +111,18 @@ impl Store {
             Event::Delete(object) => {
                 let shelf = self.shelf(resource);
                 shelf.changed = true;
-                shelf.entries.remove(&object.key).is_some()
+                let before = shelf.entries.remove(&object.key);
+                before.is_some_and(|before| {
+                    before.leave(None, &mut self.departed, now);
+                    true
+                })
             }
         }
     }
 
-    /// Cuts what is over somebody's share, by the tenants of now.
-    pub fn settle(&mut self) {
+    /// Forgets what counts no more, and cuts what is over somebody's share, by the tenants of now.
+    pub fn settle(&mut self, now: u64) {
+        self.departed.forget(now);
         let marks = [Resource::Namespaces, Resource::Tenants];
         if marks.iter().any(|resource| self.shelves[*resource as usize].changed) {
             let mut world = World::default();
@@ -156,9 +174,14 @@ impl Store {
         })
     }
 
+    /// The moment from which something that is gone counts no more.
+    pub fn departed_until(&self) -> Option<u64> {
+        self.departed.until()
+    }
+
     /// The world as the events have it.
     pub fn world(&self) -> World {
-        let mut world = World::default();
+        let mut world = World { departed: self.departed.clone(), ..World::default() };
         // What stands in for policies is put together below.
         let is_policy = |live: &Live| matches!(live, Live::InvalidPolicy(_));
         let entries = self.entries().filter(|entry| !entry.is_cut || !entry.live.as_ref().is_some_and(is_policy));

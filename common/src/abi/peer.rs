@@ -167,14 +167,14 @@ pub enum PeerKind {
 
 /// What an address is to policy, as one word so that an update is never seen half done.
 ///
-/// bits 0–21 identity, 22–41 CIDR class, 42–59 tenant, 60 closed, 61–63 kind.
+/// bits 0–21 identity, 22–40 CIDR class, 41–58 tenant, 59 claimed, 60 closed, 61–63 kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Peer(pub u64);
 
 impl Peer {
     pub const MAX_IDENTITY: u32 = (1 << 22) - 1;
-    pub const MAX_CLASS: u32 = (1 << 20) - 1;
+    pub const MAX_CLASS: u32 = (1 << 19) - 1;
     /// An address about which nothing is said: outside the cluster, in no ipBlock.
     pub const EXTERNAL: Self = Self::new(PeerKind::External, 0, 0, TenantId::PLATFORM);
     /// An address in a service range.
@@ -186,7 +186,7 @@ impl Peer {
         Self(
             (identity & Self::MAX_IDENTITY) as u64
                 | ((class & Self::MAX_CLASS) as u64) << 22
-                | ((tenant.0 & TenantId::MAX) as u64) << 42
+                | ((tenant.0 & TenantId::MAX) as u64) << 41
                 | (kind as u64) << 61,
         )
     }
@@ -204,6 +204,26 @@ impl Peer {
         self.0 & 1 << 60 != 0
     }
 
+    /// The same pod, whose address a Service claims too (`externalIPs`, a load balancer): what is sent to it may reach
+    /// others.
+    #[must_use]
+    pub const fn claimed(self) -> Self {
+        Self(self.0 | 1 << 59)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_claimed(self) -> bool {
+        self.0 & 1 << 59 != 0
+    }
+
+    /// True for a pod's address at which no Service is looked up.
+    #[must_use]
+    #[inline(always)]
+    pub const fn hides_services(self) -> bool {
+        matches!(self.kind(), PeerKind::Pod | PeerKind::LocalPod) && !self.is_claimed()
+    }
+
     #[must_use]
     #[inline(always)]
     pub const fn identity(self) -> u32 {
@@ -219,7 +239,7 @@ impl Peer {
     #[must_use]
     #[inline(always)]
     pub const fn tenant(self) -> TenantId {
-        TenantId((self.0 >> 42) as u32 & TenantId::MAX)
+        TenantId((self.0 >> 41) as u32 & TenantId::MAX)
     }
 
     /// The same address, taken for another kind of thing.

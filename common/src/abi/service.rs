@@ -6,7 +6,7 @@ use super::{Address, Direction, Peer, PortKey, Profile};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(C)]
 pub struct ServiceKey {
-    /// Unspecified, of its family: that of any node.
+    /// Unspecified, of its family: that of any node. Loopback: that of any pod which is claimed.
     pub address: Address,
     pub port: PortKey,
 }
@@ -19,6 +19,21 @@ impl ServiceKey {
     #[inline(always)]
     pub const fn of_nodes(v4: bool, port: PortKey) -> Self {
         let address = if v4 { Address::UNSPECIFIED_V4 } else { Address { words: [0; 4] } };
+        Self { address, port }
+    }
+
+    /// True for a key that stands for several addresses.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_of_any(&self) -> bool {
+        self.address.is_unspecified() || self.address.is_loopback()
+    }
+
+    /// A port of every pod whose address is claimed ([`Peer::is_claimed`]), where there is no room for each of them.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_claimed_pods(v4: bool, port: PortKey) -> Self {
+        let address = if v4 { Address::v4([127, 0, 0, 1]) } else { Address { words: [0, 0, 0, u32::from_be(1)] } };
         Self { address, port }
     }
 }

@@ -85,13 +85,13 @@ impl MaybeService {
 }
 
 impl Remote {
-    /// What is called at this address and port. A pod's address is the pod's, whatever Service claims it. An address of
-    /// a pod range that no pod is known to have may be a node's (the gateway of its pods).
+    /// What is called at this address and port. A pod's address is the pod's, unless a Service claims it: then both may
+    /// be called. An address of a pod range that no pod is known to have may be a node's (the gateway of its pods).
     #[inline(always)]
     pub fn of<A: Addresses>(addresses: &A, address: &Address, port: PortKey) -> Self {
         let known = addresses.peer(address);
         if let Some(peer) = known
-            && matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod)
+            && peer.hides_services()
         {
             return Self { peer, service: MaybeService::NONE };
         }
@@ -102,10 +102,18 @@ impl Remote {
             None if service != MaybeService::NONE && !service.is_chosen() => Peer::SERVICE,
             None => addresses.range(address).unwrap_or(Peer::EXTERNAL),
         };
-        let may_be_node = matches!(peer.kind(), PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod);
-        if service == MaybeService::NONE && may_be_node {
-            service = MaybeService::found(addresses.service(&ServiceKey::of_nodes(address.is_v4(), port)));
-            service.0 |= if service == MaybeService::NONE { 0 } else { MaybeService::AT_NODES };
+        let at_any = match peer.kind() {
+            PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod => {
+                Some((ServiceKey::of_nodes(address.is_v4(), port), MaybeService::AT_NODES))
+            }
+            PeerKind::Pod | PeerKind::LocalPod => Some((ServiceKey::of_claimed_pods(address.is_v4(), port), 0)),
+            PeerKind::External | PeerKind::Service => None,
+        };
+        if service == MaybeService::NONE
+            && let Some((key, flag)) = at_any
+        {
+            service = MaybeService::found(addresses.service(&key));
+            service.0 |= if service == MaybeService::NONE { 0 } else { flag };
         }
         Self { peer, service }
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use common::abi::{Address, Backend, Backends, Peer, PeerKind};
+use common::abi::{Address, Backend, Backends, Peer, PeerKind, PortKey};
 
 use super::Tables;
-use super::hash::HashMap;
-use super::rewrites::{Door, Leads, Listed, Owner};
+use super::hash::{HashMap, HashSet};
+use super::rewrites::{Door, Leads, Listed, Owner, Rewrites};
 use crate::model::EndpointSlice;
 
 /// All that is behind an address and port.
@@ -82,11 +82,16 @@ struct Read {
     all: Found,
     /// Without those that are on their way out.
     staying: Found,
+    /// Those that a node may rewrite again, at some port.
+    called: Vec<(IpAddr, PeerKind)>,
 }
 
 /// Reads each slice once, however many ports lead to it.
 pub(super) struct Ends<'a> {
     tables: &'a Tables,
+    rewrites: &'a Rewrites<'a>,
+    /// Addresses of pods at which something is called.
+    claimed: HashSet<IpAddr>,
     /// By the slice's place in memory.
     known: HashMap<(*const EndpointSlice, bool), Rc<Read>>,
     /// Endpoints and kinds that were looked at.
@@ -94,38 +99,53 @@ pub(super) struct Ends<'a> {
 }
 
 impl<'a> Ends<'a> {
-    pub(super) fn new(tables: &'a Tables) -> Self {
-        Self { tables, known: HashMap::default(), work: 0 }
+    pub(super) fn new(tables: &'a Tables, rewrites: &'a Rewrites<'a>) -> Self {
+        let called = rewrites.called.keys().filter(|key| !key.is_of_any()).map(|key| key.address);
+        let pods = called.filter(|address| tables.peers.get(address).is_some_and(|peer| is_pod(*peer)));
+        let claimed = pods.map(IpAddr::from).chain(rewrites.closed.iter().copied()).collect();
+        Self { tables, rewrites, claimed, known: HashMap::default(), work: 0 }
     }
 
-    /// All behind these doors. `None` where nobody can tell, or nothing is there.
-    pub(super) fn behind(&mut self, doors: &[&Door<'_>]) -> Option<Behind> {
-        let mut behind = Behind::default();
-        for door in doors {
-            match (&door.leads, door.owner) {
-                (Leads::Undecided, _) | (Leads::Pod(_), Owner::Service(_)) => return None,
-                (Leads::Listed(slices), owner) => self.add_slices(&mut behind, slices, door.v4, owner.picks_any()),
-                (Leads::Pod(port), Owner::Pod(pod)) => {
-                    let mut found = Found::default();
-                    for &address in pod.addresses.iter().filter(|address| address.is_ipv4() == door.v4) {
-                        found.add(address, self.word(address));
-                    }
-                    behind.add(&found, *port);
+    /// Adds what is behind a door, for a protocol. `None` where nobody can tell.
+    pub(super) fn add(&mut self, mut behind: Behind, door: &Door<'_>, protocol: u8) -> Option<Behind> {
+        match (&door.leads, door.owner) {
+            (Leads::Undecided, _) | (Leads::Pod(_), Owner::Service(_)) => return None,
+            (Leads::Listed(slices), owner) => {
+                self.add_slices(&mut behind, slices, (door.v4, protocol), owner.picks_any())?;
+            }
+            (Leads::Pod(port), Owner::Pod(pod)) => {
+                let mut found = Found::default();
+                for &address in pod.addresses.iter().filter(|address| address.is_ipv4() == door.v4) {
+                    found.add(address, self.word(address));
                 }
+                behind.add(&found, *port);
             }
         }
-        (!behind.kinds.is_empty()).then_some(behind)
+        Some(behind)
     }
 
     /// kube-proxy picks an end that is not ready only where none is, or none on its own node (`CategorizeEndpoints`).
-    fn add_slices(&mut self, behind: &mut Behind, slices: &[Listed<'_>], v4: bool, picks_any: bool) {
+    /// `None` where an end is called itself.
+    fn add_slices(
+        &mut self,
+        behind: &mut Behind,
+        slices: &[Listed<'_>],
+        (v4, protocol): (bool, u8),
+        picks_any: bool,
+    ) -> Option<()> {
         let read: Vec<(Rc<Read>, &Listed<'_>)> = slices.iter().map(|it| (self.read(it.slice, v4), it)).collect();
         let all = picks_any || !read.iter().any(|(read, _)| read.any_ready);
         for (read, listed) in &read {
+            let port = PortKey::new(protocol, listed.port);
+            self.work += 1 + read.called.len();
+            if read.called.iter().any(|(address, kind)| self.rewrites.is_called(*address, *kind, port)) {
+                return None;
+            }
             let found = if all && !listed.is_departed { &read.all } else { &read.staying };
-            self.work += 1 + found.words.len();
+            self.work += found.words.len();
             behind.add(found, listed.port);
         }
+        Some(())
     }
 
     fn read(&mut self, slice: &EndpointSlice, v4: bool) -> Rc<Read> {
@@ -141,6 +161,9 @@ impl<'a> Ends<'a> {
             if endpoint.ready || word.kind() != PeerKind::UnknownPod {
                 read.staying.add(endpoint.address, word);
             }
+            if !is_pod(word) || !self.claimed.is_empty() && self.claimed.contains(&endpoint.address) {
+                read.called.push((endpoint.address, word.kind()));
+            }
         }
         self.work += slice.endpoints.len();
         let read = Rc::new(read);
@@ -153,4 +176,8 @@ impl<'a> Ends<'a> {
         let peer = self.tables.peer_of(address);
         if peer.kind() == PeerKind::LocalPod { peer.with_kind(PeerKind::Pod) } else { peer }
     }
+}
+
+const fn is_pod(peer: Peer) -> bool {
+    matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod)
 }

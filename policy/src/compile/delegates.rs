@@ -6,16 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::abi::{Backend, DelegateKey, Direction, DropReason, PortKey, Profile};
 use common::decide::{Judgement, delegate, judge, leads_astray};
 
-use super::shares::Payer;
 use super::{Compiled, Tables};
 
 /// Backends of several kinds.
 pub(super) struct Group {
-    pub(super) payer: Payer,
+    /// As in [`Called`](super::rewrites::Called).
+    pub(super) payer: u32,
     pub(super) protocol: u8,
     pub(super) kinds: BTreeSet<Backend>,
-    /// As in [`Called`](super::rewrites::Called).
-    pub(super) doors: Vec<u32>,
 }
 
 /// Everybody that a node's Services are judged for.

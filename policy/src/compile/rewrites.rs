@@ -3,9 +3,10 @@
 //!
 //! - A Service of a family in which it has no ClusterIP rewrites nothing in that family, nor does one that kube-proxy is
 //!   asked to pass over.
-//! - A ClusterIP at a port of its Service is that Service's alone. Whoever else claims it (externalIP, load balancer,
-//!   hostPort) gets none of it.
-//! - Other claims of one address and port: either may win, so all of their ends count.
+//! - Whatever several claim, a ClusterIP, a pod's or a node's address too, any of them may win (kube-proxy writes their
+//!   rules in no order): the ends of all count. A claim that no node follows takes nothing from anybody.
+//! - An end that is called itself (a node port of another node, a pod's address that is claimed) is rewritten again by the
+//!   node that it comes to: nobody can tell where that leads.
 //! - A hostPort is at the addresses of its pod's node, or at the one of them that it names.
 //! - A traffic policy, affinity and readiness decide who picks which end: every end that is listed counts.
 //! - A Service that is over its owner's share ([`Shares`]) leads to nobody knows whom.
@@ -13,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use common::abi::{Address, PortKey, ServiceKey};
+use common::abi::{Address, PeerKind, PortKey, ServiceKey};
 
 use super::Input;
 use super::hash::HashMap;
@@ -25,7 +26,7 @@ use crate::model::{EndpointSlice, HostPort, ObjectRef, Pod, Protocol, Service, S
 pub(super) struct Rewrites<'a> {
     pub(super) doors: Vec<Door<'a>>,
     pub(super) called: BTreeMap<ServiceKey, Called>,
-    /// Addresses at which nobody can tell what any port leads to.
+    /// Addresses at which nobody can tell what any port leads to; of pods, at which ports of all claimed ones count.
     pub(super) closed: BTreeSet<IpAddr>,
 }
 
@@ -34,10 +35,14 @@ pub(super) struct Rewrites<'a> {
 pub(super) struct Called {
     /// Indices into [`Rewrites::doors`], ascending.
     pub(super) doors: Vec<u32>,
+    /// The best of the claims.
     pub(super) claim: Claim,
+    /// The door of the worst of the claims: its owner pays for what several make of it.
+    pub(super) payer: u32,
+    worst: Claim,
 }
 
-/// The kind of right that a Service or a pod has to an address and port. A later one takes the place of an earlier one.
+/// The kind of right that a Service or a pod has to an address and port, the best one last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Claim {
     /// Whoever may write a Service or a pod chooses the address.
@@ -100,29 +105,26 @@ impl Owner<'_> {
 }
 
 impl<'a> Rewrites<'a> {
-    /// `may_be_node`: an address at which ports of all nodes are looked up.
+    /// `kind_of`: what an address is.
     pub(super) fn of(
         input: &Input<'a>,
         with_host_ports: &[&'a Pod],
         shares: &Shares,
-        may_be_node: impl Fn(IpAddr) -> bool,
+        kind_of: impl Fn(IpAddr) -> PeerKind,
     ) -> Self {
         let mut rewrites = Self::default();
         let mut slices: HashMap<(&str, &str), Vec<(&EndpointSlice, bool)>> = HashMap::default();
-        let departed = input.world.departed.values().map(|departed| (&departed.slice, true));
+        let departed = input.world.departed.slices.values().map(|departed| (&departed.object, true));
         for (slice, is_departed) in input.world.endpoint_slices.values().map(|slice| (slice, false)).chain(departed) {
             slices.entry((&slice.namespace, &slice.service)).or_default().push((slice, is_departed));
         }
-        for service in input.world.services.values() {
+        let departed = input.world.departed.services.values().map(|departed| (&departed.object, true));
+        let services = input.world.services.values().map(|service| (service, false)).chain(departed);
+        let (lacking, others): (Vec<_>, Vec<_>) = services.partition(|(service, _)| shares.lacks_service(service));
+        let ports = |service: &'a Service| service.ports.iter().flat_map(|port| [(port, true), (port, false)]);
+        for (service, is_departed) in others {
             let own = slices.get(&(service.namespace.as_str(), service.name.as_str())).map_or(&[][..], Vec::as_slice);
-            let is_lacking = shares.lacks_service(service);
-            for (port, v4) in service.ports.iter().flat_map(|port| [(port, true), (port, false)]) {
-                if is_lacking {
-                    rewrites.close_port(service, port, v4, &may_be_node);
-                } else {
-                    rewrites.add_port(service, port, own, v4);
-                }
-            }
+            ports(service).for_each(|(port, v4)| rewrites.add_port((service, is_departed), port, own, v4));
         }
         for pod in with_host_ports {
             if shares.lacks_pod(pod) {
@@ -131,25 +133,62 @@ impl<'a> Rewrites<'a> {
                 rewrites.add_pod(input, pod);
             }
         }
+        for (service, _) in lacking {
+            ports(service).for_each(|(port, v4)| rewrites.close_port(service, port, v4, &kind_of));
+        }
+        rewrites.add_node_ports(&kind_of);
         rewrites
     }
 
-    /// A port of a Service that has no room: as few entries as say so.
-    fn close_port(&mut self, service: &'a Service, port: &ServicePort, v4: bool, may_be_node: impl Fn(IpAddr) -> bool) {
+    /// Where an address that may be a node's is claimed, a node port there is as near: nobody knows whose rule is asked
+    /// first, and until a node follows the claim there is no other.
+    fn add_node_ports(&mut self, kind_of: impl Fn(IpAddr) -> PeerKind) {
+        let claimed = self.called.iter().filter(|(_, called)| called.claim == Claim::Chosen);
+        let found: Vec<(ServiceKey, Vec<u32>)> = claimed
+            .filter(|(key, _)| !key.is_of_any())
+            .filter_map(|(key, _)| {
+                let of_nodes = self.called.get(&ServiceKey::of_nodes(key.address.is_v4(), key.port))?;
+                may_be_node(kind_of(key.address.into())).then(|| (*key, of_nodes.doors.clone()))
+            })
+            .collect();
+        for (key, doors) in found {
+            doors.into_iter().for_each(|door| self.claim(key, Claim::Chosen, door));
+        }
+    }
+
+    /// True where a node that a packet comes to may rewrite it, whatever another has made of it.
+    pub(super) fn is_called(&self, address: IpAddr, kind: PeerKind, port: PortKey) -> bool {
+        self.called.contains_key(&ServiceKey { address: address.into(), port })
+            || may_be_node(kind) && self.called.contains_key(&ServiceKey::of_nodes(address.is_ipv4(), port))
+            || self.closed.contains(&address)
+    }
+
+    /// A port of a Service that has no room: as few entries as say so. All others are there.
+    fn close_port(&mut self, service: &'a Service, port: &ServicePort, v4: bool, kind_of: impl Fn(IpAddr) -> PeerKind) {
         if !service.is_rewritten(v4) {
             return;
         }
         let door = self.open(Door { owner: Owner::Service(service), leads: Leads::Undecided, v4 });
-        let at_nodes = |number| ServiceKey::of_nodes(v4, PortKey::new(port.protocol.number(), number));
+        let key = |number| PortKey::new(port.protocol.number(), number);
         if let Some(number) = port.node_port {
-            self.claim(at_nodes(number), Claim::NodePort, door);
+            self.claim(ServiceKey::of_nodes(v4, key(number)), Claim::NodePort, door);
         }
-        for address in service.outside_addresses().filter(|address| address.is_ipv4() == v4) {
-            if may_be_node(address) {
-                self.claim(at_nodes(port.port), Claim::NodePort, door);
-            } else {
-                self.closed.insert(address);
+        for address in service.outside_addresses().filter(|address| address.is_ipv4() == v4 && is_called(*address)) {
+            let at = ServiceKey { address: address.into(), port: key(port.port) };
+            if self.called.contains_key(&at) {
+                self.claim(at, Claim::Chosen, door);
             }
+            match kind_of(address) {
+                kind if may_be_node(kind) => {
+                    self.claim(ServiceKey::of_nodes(v4, key(port.port)), Claim::NodePort, door);
+                    continue;
+                }
+                PeerKind::Pod | PeerKind::LocalPod => {
+                    self.claim(ServiceKey::of_claimed_pods(v4, key(port.port)), Claim::Chosen, door);
+                }
+                _ => {}
+            }
+            self.closed.insert(address);
         }
     }
 
@@ -164,7 +203,14 @@ impl<'a> Rewrites<'a> {
         }
     }
 
-    fn add_port(&mut self, service: &'a Service, port: &ServicePort, slices: &[(&'a EndpointSlice, bool)], v4: bool) {
+    /// What departed must be allowed by its address, too: nobody promises that a node still rewrites it.
+    fn add_port(
+        &mut self,
+        (service, is_departed): (&'a Service, bool),
+        port: &ServicePort,
+        slices: &[(&'a EndpointSlice, bool)],
+        v4: bool,
+    ) {
         if !service.is_rewritten(v4) {
             return;
         }
@@ -177,9 +223,11 @@ impl<'a> Rewrites<'a> {
             Leads::Listed(listed.collect())
         };
         let door = self.open(Door { owner: Owner::Service(service), leads, v4 });
-        let own = service.cluster_ips.iter().map(|ip| (*ip, Claim::ClusterIp));
+        let given = if is_departed { Claim::Chosen } else { Claim::ClusterIp };
+        let own = service.cluster_ips.iter().map(|ip| (*ip, given));
         let chosen = service.outside_addresses().map(|ip| (ip, Claim::Chosen));
-        for (address, claim) in own.chain(chosen).filter(|(address, _)| address.is_ipv4() == v4) {
+        for (address, claim) in own.chain(chosen).filter(|(address, _)| address.is_ipv4() == v4 && is_called(*address))
+        {
             self.claim(key(address, port.protocol, port.port), claim, door);
         }
         if let Some(number) = port.node_port {
@@ -195,19 +243,13 @@ impl<'a> Rewrites<'a> {
             let Some(HostPort { port: number, address }) = port.host_port else { continue };
             for v4 in [true, false] {
                 let at = node.iter().filter(|ip| ip.is_ipv4() == v4 && address.is_none_or(|named| named == **ip));
-                let at: Vec<IpAddr> = at.copied().collect();
+                let at: Vec<IpAddr> = at.copied().filter(|ip| is_called(*ip)).collect();
                 if at.is_empty() || !pod.addresses.iter().any(|own| own.is_ipv4() == v4) {
                     continue;
                 }
                 let door = self.open(Door { owner: Owner::Pod(pod), leads: Leads::Pod(port.port), v4 });
                 for address in at {
-                    let key = key(address, port.protocol, number);
-                    self.claim(key, Claim::Chosen, door);
-                    // A node port there is as near: nobody knows whose rule is asked first.
-                    if let Some(called) = self.called.get(&ServiceKey::of_nodes(v4, key.port)) {
-                        let doors = called.doors.clone();
-                        doors.into_iter().for_each(|door| self.claim(key, Claim::Chosen, door));
-                    }
+                    self.claim(key(address, port.protocol, number), Claim::Chosen, door);
                 }
             }
         }
@@ -219,15 +261,26 @@ impl<'a> Rewrites<'a> {
     }
 
     fn claim(&mut self, key: ServiceKey, claim: Claim, door: u32) {
-        let called = self.called.entry(key).or_insert_with(|| Called { doors: Vec::new(), claim });
-        if claim > called.claim {
-            *called = Called { doors: vec![door], claim };
-        } else if claim == called.claim
-            && let Err(place) = called.doors.binary_search(&door)
-        {
+        let new = || Called { doors: Vec::new(), claim, worst: claim, payer: door };
+        let called = self.called.entry(key).or_insert_with(new);
+        if claim < called.worst {
+            (called.worst, called.payer) = (claim, door);
+        }
+        called.claim = called.claim.max(claim);
+        if let Err(place) = called.doors.binary_search(&door) {
             called.doors.insert(place, door);
         }
     }
+}
+
+/// True for an address at which ports of all nodes are looked up.
+pub(super) const fn may_be_node(kind: PeerKind) -> bool {
+    matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod)
+}
+
+/// No packet between hosts goes to an unspecified or a loopback address: as keys these stand for something else.
+const fn is_called(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_loopback()
 }
 
 fn key(address: IpAddr, protocol: Protocol, port: u16) -> ServiceKey {

@@ -12,7 +12,7 @@ use super::delegates::{Callers, Group};
 use super::hash::HashMap;
 use super::meter::Meter;
 use super::numbering::Numbering;
-use super::rewrites::{Claim, Door, Owner, Rewrites};
+use super::rewrites::{Called, Claim, Owner, Rewrites};
 use super::shares::{self, Shares};
 use super::{CompileError, Input, Tables};
 use crate::model::{ObjectRef, Pod};
@@ -38,20 +38,19 @@ impl Services<'_, '_> {
         numbering: &mut Numbering<'_>,
         tables: &mut Tables,
     ) -> Result<Names, CompileError> {
-        let is_node = |kind| matches!(kind, PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod);
-        let may_be_node = |address| is_node(tables.peer_of(address).kind());
-        let rewrites = Rewrites::of(&self.input, self.with_host_ports, self.shares, may_be_node);
-        let asked = |called: &super::rewrites::Called, key: &ServiceKey| (called.doors.clone(), key.port.protocol());
-        let distinct: BTreeSet<Asked> = rewrites.called.iter().map(|(key, called)| asked(called, key)).collect();
+        let kind_of = |address| tables.peer_of(address).kind();
+        let rewrites = Rewrites::of(&self.input, self.with_host_ports, self.shares, kind_of);
+        let asked = |called: &Called, key: &ServiceKey| (called.doors.clone(), key.port.protocol());
+        let distinct: BTreeMap<Asked, u32> =
+            rewrites.called.iter().map(|(key, called)| (asked(called, key), called.payer)).collect();
         let found = self.behind(&rewrites, distinct, tables);
         let mut numbers: HashMap<Asked, u32> = HashMap::default();
         let mut groups = BTreeMap::new();
-        for ((doors, protocol), behind) in found {
+        for ((doors, protocol), payer, behind) in found {
             let number = numbering.backends(&(protocol, &behind))?;
             tables.backends.insert(number, behind.record());
             if behind.kinds.len() > 1 {
-                let payer = doors.first().and_then(|&door| self.owner(&rewrites, door)).and_then(|it| self.payer(it));
-                groups.entry(number).or_insert(Group { payer, protocol, kinds: behind.kinds, doors: doors.clone() });
+                groups.entry(number).or_insert(Group { payer, protocol, kinds: behind.kinds });
             }
             numbers.insert((doors, protocol), number);
         }
@@ -59,7 +58,12 @@ impl Services<'_, '_> {
         let mut names = Names::new();
         for (key, called) in &rewrites.called {
             let lead = Lead::new(numbers.get(&asked(called, key)).copied().unwrap_or_default());
-            tables.services.insert(*key, if called.claim == Claim::Chosen { lead.chosen() } else { lead });
+            if called.claim == Claim::Chosen {
+                tables.services.insert(*key, lead.chosen());
+                claim_pod(key.address, tables);
+            } else {
+                tables.services.insert(*key, lead);
+            }
             let owners = called.doors.iter().filter_map(|&door| self.owner(&rewrites, door));
             let of_doors: BTreeSet<ObjectRef> = owners.map(|owner| owner.name()).collect();
             names.insert(*key, of_doors.into_iter().collect());
@@ -69,22 +73,30 @@ impl Services<'_, '_> {
     }
 
     /// All that is behind the doors that are asked for, as far as their owners' work allows: each pays for its own.
-    fn behind(&mut self, rewrites: &Rewrites<'_>, asked: BTreeSet<Asked>, tables: &Tables) -> Vec<(Asked, Behind)> {
-        let mut ends = Ends::new(tables);
+    fn behind(
+        &mut self,
+        rewrites: &Rewrites<'_>,
+        asked: BTreeMap<Asked, u32>,
+        tables: &Tables,
+    ) -> Vec<(Asked, u32, Behind)> {
+        let mut ends = Ends::new(tables, rewrites);
         let mut spent: HashMap<shares::Payer, usize> = HashMap::default();
         let mut found = Vec::with_capacity(asked.len());
-        for (indices, protocol) in asked {
-            let doors: Vec<&Door<'_>> = indices.iter().filter_map(|&door| rewrites.doors.get(door as usize)).collect();
-            let Some(owner) = doors.first().map(|door| door.owner) else { continue };
-            let spent = spent.entry(self.payer(owner)).or_default();
-            if *spent > self.meter.budget.work / WORK_OF_END {
-                self.tell(owner, Resource::Work, self.meter.budget.work);
-                continue;
+        for ((indices, protocol), payer) in asked {
+            let mut behind = Some(Behind::default());
+            for door in indices.iter().filter_map(|&door| rewrites.doors.get(door as usize)) {
+                let spent = spent.entry(self.payer(door.owner)).or_default();
+                if *spent > self.meter.budget.work / WORK_OF_END {
+                    self.tell(door.owner, Resource::Work, self.meter.budget.work);
+                    behind = None;
+                    break;
+                }
+                let before = ends.work;
+                behind = behind.and_then(|behind| ends.add(behind, door, protocol));
+                *spent += ends.work - before;
             }
-            let before = ends.work;
-            let behind = ends.behind(&doors);
-            *spent += ends.work - before;
-            found.extend(behind.map(|behind| ((indices, protocol), behind)));
+            let known = behind.filter(|behind| !behind.kinds.is_empty());
+            found.extend(known.map(|behind| ((indices, protocol), payer, behind)));
         }
         found
     }
@@ -100,14 +112,17 @@ impl Services<'_, '_> {
     ) {
         let claims: Vec<(shares::Payer, usize)> = groups
             .values()
-            .map(|group| (group.payer, callers.count() * (1 + group.kinds.len() / KINDS_OF_ROW)))
+            .map(|group| {
+                let payer = self.owner(rewrites, group.payer).and_then(|owner| self.payer(owner));
+                (payer, callers.count() * (1 + group.kinds.len() / KINDS_OF_ROW))
+            })
             .collect();
         let cut = shares::cut(&claims, self.meter.budget.services);
         let needed = claims.iter().map(|(_, cost)| cost).sum();
         for (index, (number, group)) in groups.iter().enumerate() {
             if !cut.get(index).copied().unwrap_or_default() {
                 callers.add(tables, *number, group);
-            } else if let Some(owner) = group.doors.first().and_then(|&door| self.owner(rewrites, door)) {
+            } else if let Some(owner) = self.owner(rewrites, group.payer) {
                 self.tell(owner, Resource::Delegates, needed);
             }
         }
@@ -148,6 +163,16 @@ fn close(addresses: &BTreeSet<IpAddr>, tables: &mut Tables) {
         if word.kind() == PeerKind::External {
             tables.peers.insert(Address::from(address), word.with_kind(PeerKind::Service));
         }
+        claim_pod(address.into(), tables);
+    }
+}
+
+/// At a pod's address Services are looked up where it is claimed.
+fn claim_pod(address: Address, tables: &mut Tables) {
+    if let Some(word) = tables.peers.get_mut(&address)
+        && word.hides_services()
+    {
+        *word = word.claimed();
     }
 }
 

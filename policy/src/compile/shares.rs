@@ -67,7 +67,8 @@ impl Of<'_> {
 impl Shares {
     pub(super) fn of(input: &Input<'_>, meter: &Meter<'_>, with_host_ports: &[&Pod]) -> Self {
         let payer = |namespace: &str| meter.owners.get(namespace).copied();
-        let services = input.world.services.values().map(|it| {
+        let departed = input.world.departed.services.values().map(|departed| &departed.object);
+        let services = input.world.services.values().chain(departed).map(|it| {
             let node_ports = it.ports.iter().filter(|port| port.node_port.is_some()).count();
             let cost = it.addresses().count() * it.ports.len() + it.cluster_ips.len() * node_ports;
             Claim { payer: payer(&it.namespace), cost, of: Of::Service(it) }
@@ -82,6 +83,7 @@ impl Shares {
         let mut shares = Self { shut: unread.filter_map(|namespace| payer(namespace)).collect(), ..Self::default() };
         let needed = claims.iter().map(|claim| claim.cost).sum();
         let cut = cut(&claims.iter().map(|claim| (claim.payer, claim.cost)).collect::<Vec<_>>(), meter.budget.services);
+        shares.shut_forgotten(input, meter);
         if cut.is_empty() {
             return shares;
         }
@@ -104,6 +106,17 @@ impl Shares {
             claims.iter().zip(&over).filter(|(_, is_cut)| **is_cut).map(|(claim, _)| *claim).collect();
         self.shut.extend(over.iter().filter_map(|claim| claim.payer));
         self.tell(meter, &over, Resource::Closed, costs.iter().map(|(_, cost)| cost).sum());
+    }
+
+    /// Shuts those of whose Services nobody knows any more where they were called.
+    fn shut_forgotten(&mut self, input: &Input<'_>, meter: &Meter<'_>) {
+        let departed = input.world.departed.services.values().map(|departed| &departed.object);
+        let forgotten: Vec<Claim<'_>> = departed
+            .filter(|service| service.is_forgotten())
+            .map(|it| Claim { payer: meter.owners.get(&*it.namespace).copied(), cost: 0, of: Of::Service(it) })
+            .collect();
+        self.shut.extend(forgotten.iter().filter_map(|claim| claim.payer));
+        self.tell(meter, &forgotten.iter().collect::<Vec<_>>(), Resource::Closed, meter.budget.closed);
     }
 
     /// Tells each namespace once.

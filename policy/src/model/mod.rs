@@ -16,7 +16,7 @@ mod world;
 
 pub use cluster_network_policy::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, Pods, PolicyTier};
 pub use config::{AGENT_PORT, Config, Isolation, RouterPods, TenantSource, UnknownEndpoints, Untenanted};
-pub use departed::{Departed, DepartedSlices, HELD};
+pub use departed::{Departed, Departures, HELD};
 pub use invalid_policy::InvalidPolicy;
 pub use network_policy::{Block, NamespaceScope, NetworkPolicy, Peer, Port, Rule};
 pub use objects::{

@@ -29,7 +29,7 @@ pub struct Service {
     pub is_undecided: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServicePort {
     /// Empty where the Service has one port.
     pub name: String,
@@ -42,7 +42,7 @@ pub struct ServicePort {
 }
 
 /// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetPort {
     Number(u16),
     /// Of a container's port; of two with the name, the first.
@@ -64,7 +64,7 @@ pub struct EndpointSlice {
 }
 
 /// A port of all endpoints of a slice. One without a number is in no slice: nobody sends anything there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EndpointPort {
     /// The name of the Service's port that it stands for.
     pub name: String,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::{
-    CapsuleTenant, ClusterNetworkPolicy, Config, DepartedSlices, EndpointSlice, InvalidPolicy, Namespace,
-    NetworkPolicy, Node, Pod, PodKey, Service,
+    CapsuleTenant, ClusterNetworkPolicy, Config, Departures, EndpointSlice, InvalidPolicy, Namespace, NetworkPolicy,
+    Node, Pod, PodKey, Service,
 };
 
 /// Everything that is known of a cluster, by name. A value: two equal worlds compile to the same rules.
@@ -29,8 +29,8 @@ pub struct World {
     pub unread_services: BTreeSet<String>,
     /// By namespace and name.
     pub endpoint_slices: BTreeMap<(String, String), EndpointSlice>,
-    /// What slices listed until a moment ago.
-    pub departed: DepartedSlices,
+    /// What counted of Services and their slices until a moment ago.
+    pub departed: Departures,
     /// The ranges of ServiceCIDR objects, by name. None at all where the API server has no such kind.
     pub service_cidrs: BTreeMap<String, Vec<IpNet>>,
 }

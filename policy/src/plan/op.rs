@@ -310,6 +310,7 @@ impl fmt::Display for Word {
             PeerKind::Service => "service",
         };
         write!(f, "{kind}, identity {}, class {}, tenant {}", self.0.identity(), self.0.class(), self.0.tenant().0)?;
-        f.write_str(if self.0.is_closed() { ", closed" } else { "" })
+        f.write_str(if self.0.is_closed() { ", closed" } else { "" })?;
+        f.write_str(if self.0.is_claimed() { ", claimed" } else { "" })
     }
 }

@@ -112,6 +112,7 @@ fn peers(random: &mut Random, world: &mut World) {
             let tenant = TenantId(*random.pick(&tenants));
             let peer = Peer::new(*random.pick(&kinds), random.below(IDENTITIES), random.below(CLASSES), tenant);
             let peer = if random.chance(30) { peer.closed() } else { peer };
+            let peer = if random.chance(30) { peer.claimed() } else { peer };
             world.tables.peers.insert(address, peer);
         }
     }

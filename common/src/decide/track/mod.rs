@@ -53,7 +53,7 @@ pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen:
         outcome.verdict = verdict;
         return;
     }
-    match origin::of(context, arrival, &key.remote, remote.peer) {
+    match origin::of(context, arrival, &key.remote, remote) {
         Err(reason) => outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {

@@ -2,7 +2,7 @@
 
 use crate::abi::{Address, Direction, DropReason, Endpoint, Peer, PeerKind};
 use crate::decide::receiver::is_generated_here;
-use crate::decide::{Context, Tables};
+use crate::decide::{Context, Remote, Tables};
 use crate::parse::Arrival;
 
 /// The other end of a packet.
@@ -24,12 +24,13 @@ pub(super) fn of<T: Tables>(
     context: &Context<'_, T>,
     arrival: Arrival,
     remote: &Address,
-    peer: Peer,
+    Remote { peer, service }: Remote,
 ) -> Result<Origin, DropReason> {
     match context.direction {
         // A node with `route_localnet` would hand it to its own loopback services.
         Direction::Egress if remote.is_loopback() || remote.is_unspecified() => Err(DropReason::Malformed),
-        Direction::Egress if context.endpoint.owns(remote) => Ok(Origin::SamePod),
+        // Where a Service claims the pod's own address, its node may send it elsewhere.
+        Direction::Egress if context.endpoint.owns(remote) && service.number().is_none() => Ok(Origin::SamePod),
         Direction::Egress => Ok(Origin::Peer { by_node: matches!(peer.kind(), PeerKind::OwnNode) }),
         Direction::Ingress if is_nobodys(remote) => Err(DropReason::SpoofedSource),
         Direction::Ingress => arrived(context, arrival, remote, peer),

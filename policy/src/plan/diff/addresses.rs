@@ -9,7 +9,7 @@ use super::{changed, removed};
 use crate::compile::Tables;
 use crate::plan::Op;
 
-/// A pod hides all Services at its address, a Service hides nodes and ranges, a longer range the shorter ones. An address
+/// A pod that no Service claims hides all Services at its address, a Service hides nodes and ranges, a longer range the shorter ones. An address
 /// of a pod range that nobody has must be allowed by itself and by what a node has at the port: it is open at no moment
 /// to whom neither world opens it. So what
 /// a pod hides is settled while it is hidden; what hides comes before what it hides, and goes after it.
@@ -45,7 +45,7 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
 }
 
 fn hides(peer: Option<&Peer>) -> bool {
-    peer.is_some_and(|peer| matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod))
+    peer.is_some_and(|peer| peer.hides_services())
 }
 
 fn is_node(tables: &Tables, address: &Address) -> bool {
