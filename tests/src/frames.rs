@@ -153,7 +153,8 @@ pub fn ipv4(header: &Ipv4, payload: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 1071, over an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u16 {
     let sum: u32 = bytes.chunks_exact(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded + (folded >> 16)) & 0xffff) as u16

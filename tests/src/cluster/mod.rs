@@ -1,5 +1,6 @@
 //! A real Kubernetes for tests, by the scripts in tests/cluster/env.
 
+pub mod field;
 pub mod manifests;
 mod node_agent;
 mod other_abi;
