@@ -43,21 +43,24 @@ impl<T: Tables> Flow<'_, T> {
         if tunnel::is_refused(self.tables, self.port(), destination) {
             return Judgement::dropped(DropReason::Tunnel);
         }
-        if !self.connection.is_rewritten() {
-            // Nothing has rewritten the call. What the node takes at an address of its own goes to the node; any other
-            // may be rewritten where it arrives. A process of the node may answer for a Service (NodeLocal DNS), nobody
-            // else: what leaves for an address of the service range has no end that anybody knows.
-            let end = self.tables.remote(&self.ends.destination, self.port());
-            if matches!(end.peer.kind(), PeerKind::Service) && !self.packet.is_local {
-                return Judgement::dropped(DropReason::ServiceUndecided);
-            }
-            let is_the_nodes = self.packet.is_local && matches!(end.peer.kind(), PeerKind::OwnNode);
-            if let Some(service) = end.service.number()
-                && !is_the_nodes
-            {
-                let call = Call { end, port: self.port(), opened: true };
-                return judge_call(self.tables, (slot, endpoint), &call, service).judgement;
-            }
+        // What the node takes at an address of its own goes to the node. Any other may be rewritten where it arrives: here
+        // nothing has rewritten the call yet, and what leaves for another node may be rewritten there again (a node port,
+        // a pod's address that a Service claims). A process of the node may answer for a Service (NodeLocal DNS), nobody
+        // else: what leaves for an address of the service range has no end that anybody knows.
+        let end = self.tables.remote(&self.ends.destination, self.port());
+        if matches!(end.peer.kind(), PeerKind::Service) && !self.packet.is_local {
+            return Judgement::dropped(DropReason::ServiceUndecided);
+        }
+        let arrives_here = match end.peer.kind() {
+            PeerKind::OwnNode => self.packet.is_local,
+            PeerKind::LocalPod => self.connection.is_rewritten(),
+            _ => false,
+        };
+        if let Some(service) = end.service.number()
+            && !arrives_here
+        {
+            let call = Call { end, port: self.port(), opened: true };
+            return judge_call(self.tables, (slot, endpoint), &call, service).judgement;
         }
         self.judge_at(endpoint, Direction::Egress, destination).with_refusal()
     }
