@@ -11,7 +11,7 @@ use common::abi::{Address, Backend, Backends, Peer, PeerKind, PortKey};
 
 use super::Tables;
 use super::hash::{HashMap, HashSet};
-use super::rewrites::{Door, Leads, Listed, Owner, Rewrites};
+use super::rewrites::{Claim, Door, Leads, Listed, Owner, Rewrites};
 use crate::model::EndpointSlice;
 
 /// All that is behind an address and port.
@@ -100,8 +100,9 @@ pub(super) struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     pub(super) fn new(tables: &'a Tables, rewrites: &'a Rewrites<'a>) -> Self {
-        let called = rewrites.called.keys().filter(|key| !key.is_of_any()).map(|key| key.address);
-        let pods = called.filter(|address| tables.peers.get(address).is_some_and(|peer| is_pod(*peer)));
+        let chosen = rewrites.called.iter().filter(|(_, called)| called.worst == Claim::Chosen);
+        let chosen = chosen.map(|(key, _)| key).filter(|key| !key.is_of_any()).map(|key| key.address);
+        let pods = chosen.filter(|address| tables.peers.get(address).is_some_and(|peer| is_pod(*peer)));
         let claimed = pods.map(IpAddr::from).chain(rewrites.closed.iter().copied()).collect();
         Self { tables, rewrites, claimed, known: HashMap::default(), work: 0 }
     }

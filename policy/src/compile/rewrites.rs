@@ -39,7 +39,7 @@ pub(super) struct Called {
     pub(super) claim: Claim,
     /// The door of the worst of the claims: its owner pays for what several make of it.
     pub(super) payer: u32,
-    worst: Claim,
+    pub(super) worst: Claim,
 }
 
 /// The kind of right that a Service or a pod has to an address and port, the best one last.
@@ -179,14 +179,14 @@ impl<'a> Rewrites<'a> {
                 self.claim(at, Claim::Chosen, door);
             }
             match kind_of(address) {
-                kind if may_be_node(kind) => {
+                PeerKind::OwnNode | PeerKind::OtherNode | PeerKind::UnknownPod => {
                     self.claim(ServiceKey::of_nodes(v4, key(port.port)), Claim::NodePort, door);
                     continue;
                 }
                 PeerKind::Pod | PeerKind::LocalPod => {
                     self.claim(ServiceKey::of_claimed_pods(v4, key(port.port)), Claim::Chosen, door);
                 }
-                _ => {}
+                PeerKind::External | PeerKind::Service => {}
             }
             self.closed.insert(address);
         }

@@ -54,7 +54,9 @@ impl<T: Tables> Flow<'_, T> {
         let arrives_here = match end.peer.kind() {
             PeerKind::OwnNode => self.packet.is_local,
             PeerKind::LocalPod => self.connection.is_rewritten(),
-            _ => false,
+            PeerKind::External | PeerKind::Pod | PeerKind::OtherNode | PeerKind::UnknownPod | PeerKind::Service => {
+                false
+            }
         };
         if let Some(service) = end.service.number()
             && !arrives_here
