@@ -95,7 +95,7 @@ fn addresses_of_nobody(field: &mut Field) {
     }
 }
 
-/// 43, 44: claims that kube-proxy follows, of addresses that a caller may call.
+/// 46, 47: claims that kube-proxy follows, of addresses that a caller may call.
 fn claims_that_nodes_follow(field: &mut Field) {
     let own = field.address("own");
     let server = field.address("server");
@@ -107,35 +107,35 @@ fn claims_that_nodes_follow(field: &mut Field) {
     let own_end = own.to_string();
     let cases: [(&'static str, &str, [Value; 2], Call<'_>, Call<'_>); 5] = [
         (
-            "43",
+            "46",
             "an own pod's address",
             leads(&own_end, 9999, outside),
             ("attacker", at(own, 9999), "outside"),
             ("attacker", at(own, 8080), "own"),
         ),
         (
-            "43",
+            "46",
             "an own pod's address at the port that it has",
             leads(&own_end, 8080, outside),
             ("attacker", at(own, 8080), "outside"),
             victims_service(),
         ),
         (
-            "43",
+            "46",
             "another tenant's pod's address",
             leads(&server.to_string(), 8080, (&own_end, 8080)),
             ("client", at(server, 8080), "own"),
             own_service(),
         ),
         (
-            "44",
+            "47",
             "an own Service's ClusterIP",
             leads("10.96.30.2", 80, outside),
             ("attacker", at([10, 96, 30, 2], 80), "outside"),
             ("attacker", at(own, 8080), "own"),
         ),
         (
-            "44",
+            "47",
             "another tenant's ClusterIP",
             leads("10.96.30.1", 80, (&own_end, 8080)),
             ("client", at([10, 96, 30, 1], 80), "own"),
@@ -147,16 +147,16 @@ fn claims_that_nodes_follow(field: &mut Field) {
     }
 }
 
-/// 45 to 47: ends that are no pods, and that a node rewrites again or answers itself.
+/// 48 to 50: ends that are no pods, and that a node rewrites again or answers itself.
 fn ends_that_lead_on(field: &mut Field) {
     let to = at([10, 96, 30, 45], 80);
     let server = ["plain", "attacker"].map(|from| (from, to, "server"));
     let cases: [(&'static str, &str, &str, u16, &[Call<'_>]); 5] = [
-        ("45", "another node's NodePort of another tenant", "10.89.0.12", 30109, &server),
-        ("45", "that NodePort at an unlisted address", "10.89.0.99", 30109, &server),
-        ("45", "that NodePort at the gateway of another node's pods", "10.244.2.1", 30109, &server),
-        ("46", "another tenant's ClusterIP", "10.96.30.1", 80, &server),
-        ("47", "a server outside", "10.89.0.1", 9090, &[("attacker", to, "outside")]),
+        ("48", "another node's NodePort of another tenant", "10.89.0.12", 30109, &server),
+        ("48", "that NodePort at an unlisted address", "10.89.0.99", 30109, &server),
+        ("48", "that NodePort at the gateway of another node's pods", "10.244.2.1", 30109, &server),
+        ("49", "another tenant's ClusterIP", "10.96.30.1", 80, &server),
+        ("50", "a server outside", "10.89.0.1", 9090, &[("attacker", to, "outside")]),
     ];
     for (number, what, address, port, calls) in cases {
         let spec = json!({"clusterIP": "10.96.30.45", "ports": [{"port": 80}]});
@@ -173,7 +173,7 @@ fn ends_that_lead_on(field: &mut Field) {
     kubelets(field);
 }
 
-/// 47: the kubelet's port by way of a Service. No policy keeps a pod from its own node.
+/// 50: the kubelet's port by way of a Service. No policy keeps a pod from its own node.
 fn kubelets(field: &mut Field) {
     let spec = json!({"clusterIP": "10.96.30.45", "ports": [{"port": 80}]});
     let objects = [plain("on", &spec), slice("on", "on-1", "10.89.0.12", 10250)];
@@ -181,7 +181,7 @@ fn kubelets(field: &mut Field) {
     sleep(FOLLOWED);
     let control = field.pods["plain"].reaches(at([10, 96, 30, 45], 80));
     let harm = field.pods["attacker"].reaches(at([10, 96, 30, 45], 80)).then(|| "the kubelet answers".to_owned());
-    field.note("47", "a Service that leads to another node's kubelet", control, harm);
+    field.note("50", "a Service that leads to another node's kubelet", control, harm);
     field.delete(&objects);
 }
 
@@ -216,7 +216,7 @@ struct Turn<'a> {
     control: Call<'a>,
 }
 
-/// 26, 48 to 51: what leads outside turns to where a pod may go, and the pod calls it meanwhile.
+/// 26, 51 to 54: what leads outside turns to where a pod may go, and the pod calls it meanwhile.
 fn turns(field: &mut Field) {
     let own = field.address("own").to_string();
     let to = at([10, 96, 30, 26], 80);
@@ -251,19 +251,19 @@ fn turns(field: &mut Field) {
     let claims = [plain("turn", &claim), led("10.89.0.1", 9090)];
     let turns = [
         turn("26", "a Service that turns from outside to an own pod", &away, &back),
-        Turn { pause: Duration::ZERO, ..turn("48", "the same, there and back at once", &away, &back) },
+        Turn { pause: Duration::ZERO, ..turn("51", "the same, there and back at once", &away, &back) },
         turn(
-            "49",
+            "52",
             "a port that takes another name",
             &[&both[..], &[plain("turn", &named("a"))]].concat(),
             &[plain("turn", &named("b"))],
         ),
-        Turn { call: at_own, ..turn("50", "a claim that goes", &claims, &[plain("turn", &no_claim)]) },
+        Turn { call: at_own, ..turn("53", "a claim that goes", &claims, &[plain("turn", &no_claim)]) },
         Turn {
             call: at_own,
-            ..turn("50", "a claim that a label takes back", &claims, &[service("turn", &label, &claim)])
+            ..turn("53", "a claim that a label takes back", &claims, &[service("turn", &label, &claim)])
         },
-        Turn { call: at_own, gone: claims.to_vec(), ..turn("51", "a claim whose Service goes", &claims, &[]) },
+        Turn { call: at_own, gone: claims.to_vec(), ..turn("54", "a claim whose Service goes", &claims, &[]) },
     ];
     for turn in turns {
         make(field, &turn);
@@ -292,7 +292,7 @@ fn make(field: &mut Field, turn: &Turn<'_>) {
     field.note(number, what, works, harm);
 }
 
-/// 52: until kube-proxy follows it, a claim of a node's address at another tenant's NodePort leads to that one.
+/// 55: until kube-proxy follows it, a claim of a node's address at another tenant's NodePort leads to that one.
 fn claims_of_a_node_port(field: &mut Field) {
     let own = field.address("own").to_string();
     let spec = json!({"externalIPs": ["10.89.0.12"], "ports": [{"port": 30109}]});
@@ -307,7 +307,7 @@ fn claims_of_a_node_port(field: &mut Field) {
     }
     let control = field.control("plain", at([10, 89, 0, 12], 30108), "own");
     let harm = (answered > 0).then(|| format!("server answers {answered} times"));
-    field.note("52", "a claim of a node's address at another tenant's NodePort", control, harm);
+    field.note("55", "a claim of a node's address at another tenant's NodePort", control, harm);
 }
 
 /// What the attacks want is there for the taking where no agent is.

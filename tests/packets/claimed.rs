@@ -1,4 +1,4 @@
-//! Addresses of pods that a Service claims: what the node sends elsewhere must be allowed where it goes (finding 43).
+//! Addresses of pods that a Service claims: what the node sends elsewhere must be allowed where it goes (docs/threat-model.md, 46).
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use common::abi::AllowReason::{NetworkPolicy, SamePod};
