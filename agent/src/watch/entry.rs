@@ -1,6 +1,8 @@
 //! What is known of one object: the value that it is to policy, or what stands in for it.
 
-use policy::model::{Departures, EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort};
+use policy::model::{
+    Departures, EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort,
+};
 use serde_json::Value;
 
 use super::fields::{BELONGING, ISOLATION};
