@@ -25,6 +25,15 @@ const PORT: &str = "10.244.0.1:9469";
 /// What commands that ask an agent may say of it, in bytes: dozens of refused objects, 20 of which are told.
 const MOST: usize = 64 << 10;
 
+/// Ends what goes on beside a test, also where the test fails: a scope waits for its threads.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn look(bytes: &[u8], about: &str) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| panic!("{about}: {error}"));
     let start = || text.chars().take(2000).collect::<String>().escape_debug().to_string();
@@ -88,6 +97,7 @@ fn nothing_that_an_agent_is_told_commands_who_reads_what_it_says() {
         let (sender, receiver) = (node.socket("a", 0), node.socket("b", 9));
         receiver.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
         thread::scope(|scope| {
+            let _stops = Stops(&stop);
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     sender.send_to(b"knock", "10.244.0.12:9").expect("send");
@@ -104,7 +114,6 @@ fn nothing_that_an_agent_is_told_commands_who_reads_what_it_says() {
                     assert!(output == "text" || values.all(|value| value.is_ok_and(|it| it.is_object())), "{text}");
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
         let own = said(&agent.ask(&["metrics"]), "metrics");
         let far = scrape(&node);
@@ -161,9 +170,8 @@ fn policy_is_enforced_in_time_while_a_pod_floods_the_agents_port_and_a_tenant_cr
     let flooded = thread::scope(|scope| {
         scope.spawn(|| flood_port(&node, &stop, &packets));
         scope.spawn(|| flood_api(&api, &stop, &written));
-        let flooded = rounds(&node, &api);
-        stop.store(true, Ordering::Relaxed);
-        flooded
+        let _stops = Stops(&stop);
+        rounds(&node, &api)
     });
     println!("{} requests to the port, {} objects", packets.into_inner(), written.into_inner());
     tell_figures("flooded", &agent, &flooded);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use policy::model::printable;
 use serde::Serialize;
 
 /// Why one packet was dropped, or would have been.
@@ -55,7 +56,7 @@ impl fmt::Display for DropRecord {
         write!(f, "{what} {} {} -> {}: {}", self.protocol, self.source, self.destination, self.reason)?;
         write!(f, " ({})", self.direction)?;
         if !self.rules.is_empty() {
-            write!(f, " by {}", self.rules.join(", "))?;
+            write!(f, " by {}", printable(&self.rules.join(", ")))?;
         }
         Ok(())
     }
@@ -64,7 +65,8 @@ impl fmt::Display for DropRecord {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address();
-        match (&self.pod, &address) {
+        // A record is one line, whatever a name holds.
+        match (self.pod.as_deref().map(printable), &address) {
             (Some(pod), None) => write!(f, "{pod}")?,
             (Some(pod), Some(address)) => write!(f, "{pod} {address}")?,
             (None, Some(address)) => write!(f, "{address}")?,
@@ -74,7 +76,7 @@ impl fmt::Display for End {
             write!(f, " {mac}")?;
         }
         if let Some(tenant) = &self.tenant {
-            write!(f, " [{tenant}]")?;
+            write!(f, " [{}]", printable(tenant))?;
         }
         Ok(())
     }
