@@ -96,13 +96,15 @@ impl Datapath {
         }
         let fresh = !pins.maps().join("FLOW").exists();
         pins.create()?;
-        let mut ebpf = load(pins, options, &definitions, false)?;
+        let wanted = options.after_dnat == AfterDnat::Auto;
+        // It makes the maps, which the program behind the rewriting needs.
+        let mut ebpf = load(pins, options, &definitions, wanted)?;
         let after_dnat = match options.after_dnat {
             AfterDnat::Auto => after_dnat::Links::attach(pins, options).map_err(|error| format!("{error:#}")),
             AfterDnat::Off => Err("it is switched off".to_owned()),
         };
-        if after_dnat.is_ok() {
-            ebpf = load(pins, options, &definitions, true)?;
+        if wanted && after_dnat.is_err() {
+            ebpf = load(pins, options, &definitions, false)?;
         }
         let mut maps =
             Maps::collect(|name| ebpf.take_map(name).with_context(|| format!("no map {name} in the object")))?;
