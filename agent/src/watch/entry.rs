@@ -143,15 +143,15 @@ impl Entry {
     /// Keeps what it was to Services. `after`: what is in its place.
     pub fn leave(&self, after: Option<&Self>, departed: &mut Departures, now: u64) {
         let after = after.and_then(|after| after.live.as_ref());
-        match (&self.live, after) {
-            (Some(Live::EndpointSlice(before)), Some(Live::EndpointSlice(after))) => {
-                departed.leave_slice(before, Some(after), now);
+        match &self.live {
+            Some(Live::EndpointSlice(before)) => {
+                let after = if let Some(Live::EndpointSlice(after)) = after { Some(after) } else { None };
+                departed.leave_slice(before, after, now);
             }
-            (Some(Live::EndpointSlice(before)), _) => departed.leave_slice(before, None, now),
-            (Some(Live::Service(before)), Some(Live::Service(after))) => {
-                departed.leave_service(before, Some(after), now);
+            Some(Live::Service(before)) => {
+                let after = if let Some(Live::Service(after)) = after { Some(after) } else { None };
+                departed.leave_service(before, after, now);
             }
-            (Some(Live::Service(before)), _) => departed.leave_service(before, None, now),
             _ => {}
         }
     }
