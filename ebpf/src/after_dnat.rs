@@ -6,24 +6,22 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use common::abi::{Counter, Direction, DropKey, DropReason, Event};
+use common::abi::{Counter, Direction, DropReason, Event};
 use common::decide::{
     Connection, Outcome, Passage, Tables, Verdict, holds_after_dnat, judge_receiver, judge_sender, settle_after_dnat,
     went_undecided,
 };
 
+use crate::hook::{Hook, read, untracked};
 use crate::maps::{EVENTS, LAYOUT, TOLD};
-use crate::report::{count, count_drop, has_share, told};
+use crate::report::{count, count_drop, count_flow, has_share, told};
 use crate::tables::Maps;
 
 const NF_DROP: i32 = 0;
 const NF_ACCEPT: i32 = 1;
 const NF_INET_LOCAL_IN: u8 = 1;
-const NFPROTO_IPV4: u8 = 2;
 /// `enum ip_conntrack_info`, the low bits of `_nfct`: the rest is the address of the entry.
 const INFO: u64 = 7;
 const IP_CT_RELATED: u64 = 1;
@@ -32,13 +30,12 @@ const IP_CT_UNTRACKED: u64 = 7;
 /// `enum ip_conntrack_status`.
 const IPS_CONFIRMED: u32 = 1 << 3;
 const IPS_DST_NAT: u32 = 1 << 5;
-const ETHERNET: u32 = 14;
 
 /// POSTROUTING and LOCAL_IN, behind all NAT. The section is that of a classifier so that aya accepts the object.
 #[classifier]
 #[inline(always)]
 pub fn after_dnat(context: TcContext) -> i32 {
-    let hook = Hook(context.as_ptr().cast());
+    let hook = Hook::new(&context);
     if is_plain(&hook) {
         return NF_ACCEPT;
     }
@@ -60,8 +57,7 @@ pub fn after_dnat(context: TcContext) -> i32 {
         judged = judge_answerer(&raw const connection, packet, epoch, outcome.as_mut_ptr());
     }
     settle_ends(&raw const connection, packet, epoch, outcome.as_mut_ptr());
-    let length = hook.skb::<u32>(LAYOUT.load().len) + ETHERNET;
-    let allowed = tell_of(&raw const connection, outcome.as_mut_ptr(), judged, length);
+    let allowed = tell_of(&raw const connection, outcome.as_mut_ptr(), judged, hook.length());
     // To the verifier, which does not look into the function, the answer is any number.
     (core::hint::black_box(allowed) & 1) as i32
 }
@@ -202,36 +198,11 @@ pub extern "C" fn tell_of(connection: *const Connection, outcome: *mut Outcome, 
 /// What a pod's veth leaves in `tc_index` of a packet that it let pass undecided.
 pub const UNDECIDED: u32 = 0xb01c;
 
-/// `struct bpf_nf_ctx`: two pointers, to `nf_hook_state` and `sk_buff`.
-struct Hook(*const u64);
-
-impl Hook {
-    /// A field of the socket buffer. The verifier knows the offset, since [`LAYOUT`] cannot change, and its type.
-    #[inline(always)]
-    fn skb<T: Copy>(&self, offset: u32) -> T {
-        // SAFETY: the verifier checks the access against the kernel's own types.
-        unsafe { (self.0.add(1).read_volatile() as *const u8).add(offset as usize).cast::<T>().read_volatile() }
-    }
-
-    #[inline(always)]
-    fn state(&self, offset: u32) -> u8 {
-        // SAFETY: as above.
-        unsafe { (self.0.read_volatile() as *const u8).add(offset as usize).read_volatile() }
-    }
-}
-
 #[inline(always)]
 fn report(connection: &Connection, judged: Direction, outcome: &Outcome, length: u32) {
-    if outcome.cut {
-        count(Counter::FlowsCut);
-    }
-    if outcome.untracked {
-        count(Counter::FlowsUntracked);
-    }
+    count_flow(outcome);
     let Some((reason, audited)) = told(outcome) else { return };
-    let Outcome { source_tenant, destination_tenant, direction, .. } = *outcome;
-    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, audited);
-    count_drop(key, DropKey::overflow(direction, reason, audited), length);
+    count_drop(outcome, (reason, audited), length);
     let ends = connection.ends();
     let (own, far) = match judged {
         Direction::Egress => (&ends.source, &ends.destination.words),
@@ -248,48 +219,9 @@ fn report(connection: &Connection, judged: Direction, outcome: &Outcome, length:
 /// Drops what cannot be read, so that nobody can tell whose it is: there is no event.
 #[inline(always)]
 fn drop_unread(hook: &Hook) -> i32 {
-    let Outcome { source_tenant, destination_tenant, direction, .. } = Outcome::of(Direction::Egress, 0);
-    let reason = DropReason::Malformed;
-    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, false);
-    let length = hook.skb::<u32>(LAYOUT.load().len) + ETHERNET;
-    count_drop(key, DropKey::overflow(direction, reason, false), length);
+    count_drop(&Outcome::of(Direction::Egress, 0), (DropReason::Malformed, false), hook.length());
     count(Counter::EventsLost);
     NF_DROP
-}
-
-/// A call that a veth let pass and that conntrack was told to leave alone. False where it cannot be read.
-#[inline(never)]
-fn untracked(hook: &Hook, connection: &mut Connection) -> bool {
-    let layout = LAYOUT.load();
-    let (head, at): (u64, u16) = (hook.skb(layout.head), hook.skb(layout.network_header));
-    let linear = hook.skb::<u32>(layout.len).wrapping_sub(hook.skb::<u32>(layout.data_len));
-    let start = head + u64::from(at);
-    let v4 = hook.state(layout.pf) == NFPROTO_IPV4;
-    let mut header = [0u32; 10];
-    let mut ports = 0u32;
-    let fixed = if v4 { 20 } else { 40 };
-    if linear < fixed || !read(header.as_mut_ptr().cast(), 40, start) {
-        return false;
-    }
-    // An IPv4 header may have options in front of the ports. Up to the ports all must lie in one piece.
-    let length = if v4 { (header[0] & 0xf) << 2 } else { fixed };
-    if length < fixed || linear < length + 4 || !read((&raw mut ports).cast(), 4, start + u64::from(length)) {
-        return false;
-    }
-    let (protocol, ends) = if v4 {
-        ((header[2] >> 8) as u8, [[header[3], 0, 0, 0], [header[4], 0, 0, 0]])
-    } else {
-        let source = [header[2], header[3], header[4], header[5]];
-        ((header[1] >> 16) as u8, [source, [header[6], header[7], header[8], header[9]]])
-    };
-    *connection = Connection::untracked(v4, protocol, ends, [ports as u16, (ports >> 16) as u16]);
-    true
-}
-
-#[inline(always)]
-fn read(into: *mut u8, length: u32, from: u64) -> bool {
-    // SAFETY: the callers' lengths are those of `into`; an address that cannot be read is an error.
-    unsafe { bpf_probe_read_kernel(into.cast(), length, from as *const _) == 0 }
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@
 )]
 
 mod after_dnat;
+mod hook;
 mod maps;
 mod packet;
 mod report;

@@ -20,12 +20,7 @@ pub fn passed(direction: Direction, length: u32) {
 pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
     let length = context.len();
     let outcome = &seen.outcome;
-    if outcome.cut {
-        count(Counter::FlowsCut);
-    }
-    if outcome.untracked {
-        count(Counter::FlowsUntracked);
-    }
+    count_flow(outcome);
     if let Verdict::Allow(_) = outcome.verdict {
         passed(direction, length);
     }
@@ -35,6 +30,17 @@ pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
         // SAFETY: the context's own field.
         let ifindex = unsafe { (*context.skb.skb).ifindex };
         tell(direction as u64, length, ifindex);
+    }
+}
+
+/// Counts what became of the packet's flow.
+#[inline(always)]
+pub fn count_flow(outcome: &Outcome) {
+    if outcome.cut {
+        count(Counter::FlowsCut);
+    }
+    if outcome.untracked {
+        count(Counter::FlowsUntracked);
     }
 }
 
@@ -56,9 +62,7 @@ pub extern "C" fn tell(hook: u64, length: u32, ifindex: u32) -> u64 {
     let direction = if hook == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
     let Some(seen) = SEEN.get(0) else { return 0 };
     let Some((reason, audited)) = told(&seen.outcome) else { return 0 };
-    let Outcome { source_tenant, destination_tenant, direction: whose, .. } = seen.outcome;
-    let key = DropKey::new(source_tenant, destination_tenant, whose, reason, audited);
-    count_drop(key, DropKey::overflow(whose, reason, audited), length);
+    count_drop(&seen.outcome, (reason, audited), length);
     if may_tell(direction, ifindex, seen, reason) {
         send(direction, length, seen, reason, audited);
     } else {
@@ -67,9 +71,11 @@ pub extern "C" fn tell(hook: u64, length: u32, ifindex: u32) -> u64 {
     0
 }
 
-/// Counts a drop where its key has its place.
+/// Counts a drop where its key has its place. The reason is that of [`told`].
 #[inline(always)]
-pub fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
+pub fn count_drop(outcome: &Outcome, (reason, audited): (DropReason, bool), length: u32) {
+    let Outcome { source_tenant, destination_tenant, direction, .. } = *outcome;
+    let key = DropKey::new(source_tenant, destination_tenant, direction, reason, audited);
     if let Some(row) = DROPS_DIRECT.get_ptr_mut(key.place()) {
         // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
         let row = unsafe { &mut *row };
@@ -79,7 +85,7 @@ pub fn count_drop(key: DropKey, overflow: DropKey, length: u32) {
     }
     match DROPS.get_ptr_mut(&key) {
         Some(traffic) => add(Some(traffic), length),
-        None => first_drop(&key, overflow, length),
+        None => first_drop(&key, DropKey::overflow(direction, reason, audited), length),
     }
 }
 

@@ -185,9 +185,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn behind(&self, slot: u32, call: &Call, number: u32) -> Behind {
+    fn behind(&self, slot: u32, call: &Call) -> Behind {
         let Call { end: Remote { peer, service }, port, opened } = call;
-        debug_assert_eq!(service.number(), Some(number));
         let mut end = 0;
         let asked = u64::from(port.0) | u64::from(*opened) << 32;
         let found = behind_service(slot, peer.0, service.word(), asked, &mut end);
@@ -220,13 +219,9 @@ pub extern "C" fn remote_of(front: u64, back: u64, port: u32, service: *mut u64)
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn behind_service(slot: u32, peer: u64, service: u64, asked: u64, end: *mut u64) -> u64 {
-    let service = MaybeService::of_word(service);
-    let call =
-        Call { end: Remote { peer: Peer(peer), service }, port: PortKey(asked as u32), opened: asked >> 32 & 1 != 0 };
-    let found = match service.number() {
-        Some(number) => behind(&Maps, slot, &call, number),
-        None => Behind::MISSING,
-    };
+    let called = Remote { peer: Peer(peer), service: MaybeService::of_word(service) };
+    let call = Call { end: called, port: PortKey(asked as u32), opened: asked >> 32 & 1 != 0 };
+    let found = behind(&Maps, slot, &call);
     if !end.is_null() {
         // SAFETY: as above.
         unsafe { *end = found.peer.0 }

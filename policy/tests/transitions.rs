@@ -6,7 +6,7 @@ mod world;
 use std::net::IpAddr;
 
 use common::abi::{Backends, Direction, Endpoint, Peer, PeerKind, PortKey, Profile};
-use common::decide::{Addresses, Call, Question, Remote, Verdict, judge};
+use common::decide::{Addresses, Call, MaybeService, Question, Remote, Verdict, judge};
 use policy::compile::{Compiled, Ids, Tables, compile};
 use policy::plan::{Observed, Op, Plan, diff};
 use proptest::prelude::*;
@@ -25,11 +25,11 @@ fn ports() -> Vec<PortKey> {
 /// Whether a profile lets its pod call this: an address at a port, as a pod, a Service or whatever it is.
 fn lets_call(tables: &Tables, profile: &Profile, address: IpAddr, port: PortKey) -> bool {
     let remote = Remote::of(tables, &address.into(), port);
-    let Some(number) = remote.service.number() else {
+    if remote.service == MaybeService::NONE {
         return allows(tables, profile, remote.peer, Direction::Egress, port);
-    };
+    }
     let call = Call { end: remote, port, opened: true };
-    let behind = |call: &Call| call.behind(tables, number, Some(profile), |_| false);
+    let behind = |call: &Call| call.behind(tables, Some(profile), |_| false);
     let called = call.judge(behind, |question| judge(tables, profile, *question));
     matches!(called.judgement.verdict, Verdict::Allow(_))
 }

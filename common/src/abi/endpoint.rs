@@ -1,6 +1,6 @@
 //! Local pods: their interface, addresses and MAC (frozen at binding) and their published rules.
 
-use super::{Address, Direction, Mac, ProgramRef, TenantId, Ticks};
+use super::{Address, Direction, Mac, Peer, PeerKind, ProgramRef, TenantId, Ticks};
 
 /// What stands behind an interface index: one word of the `SLOT` map.
 ///
@@ -92,6 +92,13 @@ impl Endpoint {
             } else {
                 *address == Address::v6(self.v6)
             }
+    }
+
+    /// True while nothing is decided yet about packets to or from this peer: of the own node that takes [`Self::HELD`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn awaits(&self, peer: Peer) -> bool {
+        self.is(if matches!(peer.kind(), PeerKind::OwnNode) { Self::HELD } else { Self::PENDING })
     }
 
     /// The link-local address that the kernel derives from the MAC (EUI-64, RFC 4291 appendix A).

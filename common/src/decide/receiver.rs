@@ -19,6 +19,16 @@ pub(super) fn is_generated_here(arrival: Arrival, source: Peer) -> bool {
     arrival.ingress_ifindex == 0 && arrival.has_socket && matches!(source.kind(), PeerKind::OwnNode)
 }
 
+/// The peer to a judgement of ingress: an address alone makes nobody the own node.
+#[inline(always)]
+pub(super) const fn as_receiver_sees(peer: Peer, by_node: bool) -> Peer {
+    match (by_node, peer.kind()) {
+        (true, _) => peer.with_kind(PeerKind::OwnNode),
+        (false, PeerKind::OwnNode) => peer.with_kind(PeerKind::External),
+        _ => peer,
+    }
+}
+
 /// The MAC address. A bridge floods frames that it cannot place: those are for somebody else.
 #[inline(always)]
 pub(super) fn check_frame(frame: &Frame, endpoint: &Endpoint) -> Result<(), DropReason> {

@@ -149,7 +149,7 @@ pub struct Called {
     pub peer: Peer,
 }
 
-/// A pod's call of a Service.
+/// A pod's call of a Service, which the end names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub end: Remote,
@@ -186,10 +186,10 @@ impl Call {
     pub fn behind<A: Addresses>(
         &self,
         addresses: &A,
-        number: u32,
         caller: Option<&Profile>,
         owns: impl Fn(&Address) -> bool,
     ) -> Behind {
+        let Some(number) = self.end.service.number() else { return Behind::MISSING };
         let Some(backends) = addresses.backends(number) else { return Behind::MISSING };
         if owns(&backends.alone) {
             return Behind::of(Decision::Itself);

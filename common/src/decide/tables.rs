@@ -51,26 +51,26 @@ pub trait Tables: Rules + Addresses {
     /// The end that stands for what is behind a Service that the pod whose record has this number calls: in the programs a
     /// function of its own, too.
     #[inline(always)]
-    fn behind(&self, slot: u32, call: &Call, number: u32) -> Behind
+    fn behind(&self, slot: u32, call: &Call) -> Behind
     where
         Self: Sized,
     {
-        behind(self, slot, call, number)
+        behind(self, slot, call)
     }
 }
 
 /// [`Tables::behind`]: a record that should be there and is not drops.
 #[inline(always)]
-pub fn behind<T: Tables>(tables: &T, slot: u32, call: &Call, number: u32) -> Behind {
+pub fn behind<T: Tables>(tables: &T, slot: u32, call: &Call) -> Behind {
     match tables.endpoint(slot) {
-        Some(caller) => call.behind(tables, number, tables.profile(caller.profile), |address| caller.owns(address)),
+        Some(caller) => call.behind(tables, tables.profile(caller.profile), |address| caller.owns(address)),
         None => Behind::MISSING,
     }
 }
 
 /// Judges the call of a Service by a pod of this node.
 #[inline(always)]
-pub(super) fn judge_call<T: Tables>(tables: &T, (slot, caller): (u32, &Endpoint), call: &Call, number: u32) -> Called {
+pub(super) fn judge_call<T: Tables>(tables: &T, (slot, caller): (u32, &Endpoint), call: &Call) -> Called {
     if caller.is(Endpoint::PENDING) {
         return Called { judgement: Judgement::dropped(DropReason::NotReady), peer: Peer::SERVICE };
     }
@@ -78,7 +78,7 @@ pub(super) fn judge_call<T: Tables>(tables: &T, (slot, caller): (u32, &Endpoint)
         true => Judgement::dropped(DropReason::Tunnel),
         false => tables.judge(caller.profile, question),
     };
-    call.judge(|call| tables.behind(slot, call, number), judge)
+    call.judge(|call| tables.behind(slot, call), judge)
 }
 
 /// What an address is to policy.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use common::abi::{Direction, PortKey};
-use common::decide::{Call, Judgement, Question, Remote, Verdict, judge};
+use common::decide::{Call, Judgement, MaybeService, Question, Remote, Verdict, judge};
 use ipnet::IpNet;
 use policy::compile::{Binding, Compiled, Ids, Input, NodeView, compile};
 use policy::model::{
@@ -247,11 +247,11 @@ impl Scene {
         let (profile, endpoint) = (tables.profile_of(slot).unwrap(), &tables.endpoints[&slot]);
         let end = Remote::of(tables, &ip(address).into(), port);
         let judge = |question: &Question| judge(tables, profile, *question);
-        let Some(number) = end.service.number() else {
+        if end.service == MaybeService::NONE {
             return judge(&Question::new(Direction::Egress, end.peer, port)).verdict;
-        };
+        }
         let call = Call { end, port, opened: true };
-        let behind = |call: &Call| call.behind(tables, number, Some(profile), |address| endpoint.owns(address));
+        let behind = |call: &Call| call.behind(tables, Some(profile), |address| endpoint.owns(address));
         call.judge(behind, judge).judgement.verdict
     }
 }

@@ -3,7 +3,8 @@
 use super::{Flow, Local};
 use crate::abi::{Direction, DropReason, Endpoint, Peer, PeerKind};
 use crate::decide::judge::{Judgement, Question};
-use crate::decide::service::Call;
+use crate::decide::receiver::as_receiver_sees;
+use crate::decide::service::{Call, MaybeService};
 use crate::decide::tables::{Tables, judge_call, peer_of};
 use crate::decide::{Outcome, Verdict, tunnel};
 
@@ -26,7 +27,7 @@ impl<T: Tables> Flow<'_, T> {
     pub(super) fn judge_receiver(&self, outcome: &mut Outcome) -> bool {
         let Some(receiver) = self.receiver() else { return false };
         let source = peer_of(self.tables, &self.ends.source);
-        let source = self.seen_by_receiver(source, self.is_by_node(source, self.known()));
+        let source = as_receiver_sees(source, self.is_by_node(source, self.known()));
         let judgement = self.judge_at(receiver.endpoint, Direction::Ingress, source);
         note(outcome, receiver.endpoint, Direction::Ingress, judgement);
         true
@@ -58,19 +59,16 @@ impl<T: Tables> Flow<'_, T> {
                 false
             }
         };
-        if let Some(service) = end.service.number()
-            && !arrives_here
-        {
+        if end.service != MaybeService::NONE && !arrives_here {
             let call = Call { end, port: self.port(), opened: true };
-            return judge_call(self.tables, (slot, endpoint), &call, service).judgement;
+            return judge_call(self.tables, (slot, endpoint), &call).judgement;
         }
         self.judge_at(endpoint, Direction::Egress, destination).with_refusal()
     }
 
     #[inline(always)]
     fn judge_at(&self, endpoint: &Endpoint, direction: Direction, peer: Peer) -> Judgement {
-        let is_own_node = matches!(peer.kind(), PeerKind::OwnNode);
-        if endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
+        if endpoint.awaits(peer) {
             return Judgement::dropped(DropReason::NotReady);
         }
         self.tables.judge(endpoint.profile, &Question::new(direction, peer, self.port()))

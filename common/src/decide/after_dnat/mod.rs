@@ -167,16 +167,6 @@ impl<'a, T: Tables> Flow<'a, T> {
         from_here && matches!(source.kind(), PeerKind::OwnNode)
     }
 
-    /// An address alone makes nobody the own node.
-    #[inline(always)]
-    const fn seen_by_receiver(&self, source: Peer, by_node: bool) -> Peer {
-        match (by_node, source.kind()) {
-            (true, _) => source.with_kind(PeerKind::OwnNode),
-            (false, PeerKind::OwnNode) => source.with_kind(PeerKind::External),
-            _ => source,
-        }
-    }
-
     /// True where the packet came in by the pod's veth or a bridge of pods, or was put together again on the node.
     #[inline(always)]
     fn came_from(&self, sender: &Endpoint) -> bool {

@@ -51,7 +51,7 @@ impl<T: Tables> Flow<'_, T> {
 
     /// Enters the flow that a receiver's veth will see under the node's address, which says nothing about who calls.
     #[inline(always)]
-    pub(super) fn admit(&self, receiver: Option<Local<'_>>) {
+    fn admit(&self, receiver: Option<Local<'_>>) {
         let Some(Local { endpoint: receiver, .. }) = receiver else { return };
         let (port, shown_port) = if self.is_icmp() {
             (self.ends.source_port(), 0)

@@ -1,7 +1,8 @@
 //! Which directions must allow a packet, and who a flow that it enters was opened by (DESIGN.md §3.6).
 
 use super::opener;
-use crate::abi::{Direction, FlowKey, FlowState, Peer, PeerKind, Settings};
+use crate::abi::{Direction, FlowKey, FlowState, Peer, Settings};
+use crate::decide::receiver::as_receiver_sees;
 use crate::decide::timeouts::is_alive;
 use crate::decide::{Context, Tables};
 use crate::parse::{Datagram, Role};
@@ -23,13 +24,12 @@ impl Demand {
         self.opener & (FlowState::BY_POD | FlowState::BY_PEER) == FlowState::BY_POD
     }
 
-    /// The peer for a judgement in a direction: an address alone makes nobody the own node for ingress.
+    /// The peer for a judgement in a direction.
     #[inline(always)]
-    pub(super) fn seen_from(&self, direction: Direction, peer: Peer) -> Peer {
-        match (direction, self.by_node, peer.kind()) {
-            (Direction::Ingress, true, _) => peer.with_kind(PeerKind::OwnNode),
-            (Direction::Ingress, false, PeerKind::OwnNode) => peer.with_kind(PeerKind::External),
-            _ => peer,
+    pub(super) const fn seen_from(&self, direction: Direction, peer: Peer) -> Peer {
+        match direction {
+            Direction::Egress => peer,
+            Direction::Ingress => as_receiver_sees(peer, self.by_node),
         }
     }
 }

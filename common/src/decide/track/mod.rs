@@ -2,6 +2,7 @@
 //! holds, and which directions must allow where no flow stands for it.
 
 mod demand;
+mod flow;
 mod fragments;
 mod keys;
 mod origin;
@@ -9,17 +10,17 @@ mod origin;
 use core::cell::Cell;
 
 use demand::Demand;
+use flow::{Known, flow_of, known, live_flow};
+pub(super) use flow::{own_flow, pass_on};
 pub(super) use keys::local_index;
 use origin::Origin;
 
 use super::after_dnat::is_rewritten_here;
 use super::judge::{Judgement, Question, Verdict};
 use super::tables::{judge_call, peer_of};
-use super::timeouts::{is_alive, next, worth_writing};
+use super::timeouts::next;
 use super::{Call, Called, Context, Decided, MaybeService, Outcome, Remote, Seen, Tables, name_tenants, tunnel};
-use crate::abi::{
-    AllowReason, Direction, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey,
-};
+use crate::abi::{AllowReason, Direction, DropReason, FlowEntry, FlowKey, FlowState, Peer, PeerKind, PortKey};
 use crate::parse::{Arrival, Datagram, Fragment, Packet, Role, protocol};
 
 /// Lets a packet of a flow that still holds pass, and judges every other.
@@ -103,101 +104,6 @@ fn already_judged<T: Tables>(
     Some(Verdict::Allow(AllowReason::Established))
 }
 
-/// Where a packet belongs.
-pub(super) struct Flow<'a> {
-    pub(super) key: FlowKey,
-    known: Known<'a>,
-}
-
-/// A flow's entry, if there is one.
-struct Known<'a> {
-    entry: Option<&'a FlowEntry>,
-    /// Of the entry when it was looked up. Zero where there is none: a verifier lets nobody move what was never written.
-    state: FlowState,
-}
-
-impl<'a> Known<'a> {
-    const NONE: Self = Self { entry: None, state: FlowState(0) };
-
-    #[inline(always)]
-    fn get(&self) -> Option<(&'a FlowEntry, FlowState)> {
-        Some((self.entry?, self.state))
-    }
-}
-
-/// The packet's flow, if it is known. An ICMP error that quotes no known flow stands for itself.
-#[inline(always)]
-fn flow_of<'a, P: Packet, T: Tables>(context: &Context<'a, T>, packet: &P, datagram: &mut Datagram) -> Flow<'a> {
-    if matches!(datagram.role, Role::Error) {
-        if let Some(key) = keys::quoted_key(context, packet, datagram)
-            && let Some((entry, state)) = live_flow(context, &key)
-        {
-            return Flow { key, known: Known { entry: Some(entry), state } };
-        }
-        datagram.role = Role::Stateless;
-    }
-    own_flow(context, datagram)
-}
-
-/// The flow of what is no ICMP error.
-#[inline(always)]
-pub(super) fn own_flow<'a, T: Tables>(context: &Context<'a, T>, datagram: &Datagram) -> Flow<'a> {
-    let key = keys::key_of(context, datagram);
-    let known = known(context, &key, datagram.role);
-    Flow { key, known }
-}
-
-/// The flow under a key, for a packet of this role.
-#[inline(always)]
-fn known<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey, role: Role) -> Known<'a> {
-    // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
-    if matches!(role, Role::Opens | Role::Stateless) {
-        return Known::NONE;
-    }
-    match live_flow(context, key) {
-        Some((entry, state)) => Known { entry: Some(entry), state },
-        None => Known::NONE,
-    }
-}
-
-/// The flow's entry, unless it has expired.
-#[inline(always)]
-fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
-    let entry = context.tables.flow(key)?;
-    let state = FlowState(entry.state.get());
-    if is_alive(state.expires(), context.now) { Some((entry, state)) } else { None }
-}
-
-/// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
-/// its flow being used.
-#[inline(always)]
-pub(super) fn pass_on<P: Packet, T: Tables>(
-    context: &Context<'_, T>,
-    packet: &P,
-    flow: &Flow<'_>,
-    datagram: &Datagram,
-) -> bool {
-    let Some((entry, state)) = flow.known.get() else { return false };
-    let after_dnat = is_judged_after_dnat(context, state);
-    if (entry.epoch.get() != context.epoch && !after_dnat) || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
-        return false;
-    }
-    if after_dnat && matches!(context.direction, Direction::Egress) {
-        packet.leave_undecided();
-    }
-    let after = next(state.flags(), context.direction, datagram, context.now);
-    if !matches!(datagram.role, Role::Error) && worth_writing(state, after) {
-        entry.state.set(after.0);
-    }
-    true
-}
-
-/// Whether a flow is judged where the node has rewritten it: each of its packets passes there, in either direction.
-#[inline(always)]
-fn is_judged_after_dnat<T: Tables>(context: &Context<'_, T>, state: FlowState) -> bool {
-    context.tables.settings().after_dnat != 0 && state.is(FlowState::AFTER_DNAT)
-}
-
 /// Judges every direction that must allow, the packet's own first: the first refusal is the answer. `called` becomes
 /// the tenant of the backend that it is about.
 #[inline(always)]
@@ -218,13 +124,13 @@ fn ask<T: Tables>(
                 (Direction::Egress, Direction::Ingress) => called_at(context, key),
                 _ => remote,
             };
-            judgement = match (direction, end.service.number()) {
+            judgement = match (direction, end.service) {
                 (Direction::Egress, _) if is_left_undecided(context, end, datagram) => {
                     outcome.undecided = true;
                     leave_undecided(context, end)
                 }
-                (Direction::Egress, Some(service)) => {
-                    let Called { judgement, peer } = call(context, end, service, key, demand);
+                (Direction::Egress, service) if service != MaybeService::NONE => {
+                    let Called { judgement, peer } = call(context, end, key, demand);
                     if matches!(context.direction, Direction::Egress) {
                         outcome.destination_tenant = peer.tenant();
                     }
@@ -256,8 +162,7 @@ fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, datagr
 
 #[inline(always)]
 fn leave_undecided<T: Tables>(context: &Context<'_, T>, called: Remote) -> Judgement {
-    let is_own_node = matches!(called.peer.kind(), PeerKind::OwnNode);
-    if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
+    if context.endpoint.awaits(called.peer) {
         Judgement::dropped(DropReason::NotReady)
     } else {
         Judgement::left_undecided()
@@ -279,8 +184,7 @@ fn judge_peer<T: Tables>(
     key: &FlowKey,
     demand: &Demand,
 ) -> Judgement {
-    let is_own_node = matches!(peer.kind(), PeerKind::OwnNode);
-    if context.endpoint.is(if is_own_node { Endpoint::HELD } else { Endpoint::PENDING }) {
+    if context.endpoint.awaits(peer) {
         return Judgement::dropped(DropReason::NotReady);
     }
     let question = Question::new(direction, peer, port_of(direction, key));
@@ -291,9 +195,9 @@ fn judge_peer<T: Tables>(
 
 /// Judges a Service.
 #[inline(always)]
-fn call<T: Tables>(context: &Context<'_, T>, end: Remote, service: u32, key: &FlowKey, demand: &Demand) -> Called {
+fn call<T: Tables>(context: &Context<'_, T>, end: Remote, key: &FlowKey, demand: &Demand) -> Called {
     let call = Call { end, port: port_of(Direction::Egress, key), opened: demand.is_opened_by_pod() };
-    judge_call(context.tables, (context.slot, context.endpoint), &call, service)
+    judge_call(context.tables, (context.slot, context.endpoint), &call)
 }
 
 /// The flag of a flow that was opened in this direction.
