@@ -12,13 +12,14 @@ use super::{AGNHOST, Agent, Cluster, Place, PodNetwork, Proxy, TEAMS, eventually
 
 const WORLD: &str = include_str!("../../cluster/attacks/world.yaml");
 /// Namespace, name and node of each pod. Its label `app` is its name.
-const PODS: [(&str, &str, u32); 7] = [
+const PODS: [(&str, &str, u32); 8] = [
     ("red", "attacker", 1),
     ("red", "plain", 1),
     ("red", "near", 1),
     ("red", "own", 2),
     ("blue", "client", 1),
     ("blue", "shut", 1),
+    ("blue", "beside", 1),
     ("blue", "server", 2),
 ];
 /// An HTTP server beside the control plane, outside of the cluster.
@@ -28,6 +29,9 @@ pub const FOLLOWED: Duration = Duration::from_secs(3);
 pub const TRIES: usize = 24;
 /// So many ask at a time: what drops takes a second.
 const ASKERS: usize = 8;
+
+/// A pod that calls, the address, and the name that answers there.
+pub type Call<'a> = (&'a str, SocketAddr, &'a str);
 
 /// An attack as it went.
 #[derive(Debug)]
@@ -53,7 +57,13 @@ pub fn at(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(address.into(), port)
 }
 
-/// A Service of the attacker's namespace.
+/// A Service of the attacker's namespace without labels.
+#[must_use]
+pub fn plain(name: &str, spec: &Value) -> Value {
+    service(name, &json!({}), spec)
+}
+
+/// The same with labels.
 #[must_use]
 pub fn service(name: &str, labels: &Value, spec: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Service",
@@ -153,16 +163,20 @@ impl Field {
     }
 
     /// Applies objects, asks often, and notes it where `answer` is among those that answer. `control`: what must work.
+    /// What the attack before has claimed counts for ten seconds after it is gone, so the control must work first.
     ///
     /// # Panics
-    /// As [`Self::apply`].
+    /// As [`Self::apply`]; where the control does not work before the attack.
     pub fn attack(
         &mut self,
         (number, what): (&'static str, &str),
         objects: &[Value],
-        (from, to, answer): (&str, SocketAddr, &str),
-        control: (&str, SocketAddr, &str),
+        (from, to, answer): Call<'_>,
+        control: Call<'_>,
     ) {
+        eventually(&format!("what is permitted before {number} {what}"), 30, || {
+            self.control(control.0, control.1, control.2).then_some(())
+        });
         self.apply(objects);
         sleep(FOLLOWED);
         let control = self.control(control.0, control.1, control.2);
