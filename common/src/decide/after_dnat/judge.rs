@@ -2,7 +2,7 @@
 
 use super::{Flow, Local};
 use crate::abi::{Direction, DropReason, Endpoint, Peer, PeerKind};
-use crate::decide::judge::{Judgement, Question};
+use crate::decide::judge::{Judgement, Question, foreign};
 use crate::decide::receiver::as_receiver_sees;
 use crate::decide::service::{Call, MaybeService};
 use crate::decide::tables::{Tables, judge_call, peer_of};
@@ -14,13 +14,28 @@ impl<T: Tables> Flow<'_, T> {
         let destination = peer_of(self.tables, &self.ends.destination);
         outcome.source_tenant = peer_of(self.tables, &self.ends.source).tenant();
         outcome.destination_tenant = destination.tenant();
-        let Some(sender) = self.local(&self.ends.source) else { return true };
+        let Some(sender) = self.local(&self.ends.source) else { return self.judge_transit(destination, outcome) };
         let judgement = self.judge_opener(sender, destination);
         note(outcome, sender.endpoint, Direction::Egress, judgement);
         if let (Verdict::Drop(_), Some(_)) = (judgement.verdict, judgement.refused) {
             outcome.direction = Direction::Ingress;
         }
         judgement.is_allow() && !sender.endpoint.owns(&self.ends.destination)
+    }
+
+    /// The receiver's part in a call between pods of other nodes, where its node will see this one as who calls: tenancy.
+    /// The veth of the caller has not always done it, because nobody may have told that the address is a node's.
+    #[inline(always)]
+    fn judge_transit(&self, destination: Peer, outcome: &mut Outcome) -> bool {
+        let is_hidden = self.connection.hides_opener() && matches!(destination.kind(), PeerKind::Pod);
+        if !is_hidden || !destination.is_closed() {
+            return true;
+        }
+        let source = peer_of(self.tables, &self.ends.source);
+        let Some(reason) = foreign(destination.tenant(), source) else { return true };
+        outcome.direction = Direction::Ingress;
+        outcome.verdict = Verdict::Drop(reason);
+        false
     }
 
     #[inline(always)]
