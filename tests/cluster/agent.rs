@@ -74,6 +74,12 @@ impl Scene {
         eventually(&format!("{when} the policy holds"), 60, || self.is_held().then_some(()));
     }
 
+    /// Whether the agent tells the kubelet so.
+    fn is_ready(&self) -> bool {
+        let url = format!("http://{}:9469/readyz", self.cluster.address_of(NODE));
+        self.cluster.try_run(Place::Outside, &format!("curl --silent --fail --max-time 2 {url}")).status.success()
+    }
+
     fn pins(&self) -> String {
         let listed = self.cluster.try_run(Place::Node(NODE), "ls -A /sys/fs/bpf/bulkhead/links");
         String::from_utf8_lossy(&listed.stdout).into_owned()
@@ -90,6 +96,7 @@ fn a_policy_holds_whatever_becomes_of_the_agent_and_of_the_api_server() {
 
     let mut agent = scene.agent();
     scene.wait_until_held("with an agent");
+    eventually("the agent is ready", 20, || scene.is_ready().then_some(()));
     cluster.wait_for_pods("held");
     agent.end(Signal::SIGKILL);
     assert!(scene.is_held(), "the agent is dead");
@@ -100,8 +107,10 @@ fn a_policy_holds_whatever_becomes_of_the_agent_and_of_the_api_server() {
     let started = || agent.log().contains("started").then_some(());
     eventually("the agent starts", 30, started);
     assert!(scene.is_held(), "neither the old agent nor the API server is there");
+    assert!(!scene.is_ready(), "no agent is ready that knows no world");
     cluster.start("kube-apiserver");
     scene.wait_until_held("with the API server back");
+    eventually("the agent is ready", 20, || scene.is_ready().then_some(()));
 
     let before = pod_namespaces(cluster, NODE);
     cluster.apply(&pod("late"));
