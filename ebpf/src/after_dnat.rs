@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use common::abi::{Counter, Direction, DropReason, Event};
+use common::abi::{Counter, Direction, DropReason, Event, ticks};
 use common::decide::{
     Connection, Outcome, Passage, Tables, Verdict, holds_after_dnat, judge_receiver, judge_sender, settle_after_dnat,
     went_undecided,
@@ -205,11 +205,11 @@ fn report(connection: &Connection, judged: Direction, outcome: &Outcome, length:
     count_drop(outcome, (reason, audited), length);
     let ends = connection.ends();
     let (own, far) = match judged {
-        Direction::Egress => (&ends.source, &ends.destination.words),
-        Direction::Ingress => (&ends.destination, &ends.source.words),
+        Direction::Egress => (&ends.source, &ends.destination),
+        Direction::Ingress => (&ends.destination, &ends.source),
     };
     let share = Maps.local(own).and_then(|slot| TOLD.get_ptr_mut(slot));
-    if has_share(share, judged, reason, far) {
+    if has_share(share, judged, reason, far, ticks(Maps.time())) {
         send(connection, outcome, (reason, audited, judged), length);
     } else {
         count(Counter::EventsLost);

@@ -19,8 +19,8 @@ mod tables;
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use common::abi::Direction;
-use common::decide::{Decided, Verdict, decide, decide_at_length, judge_open};
+use common::abi::{Direction, DropReason};
+use common::decide::{self, Decided, Look, Seen, Verdict, judge_open};
 use common::parse::{Arrival, Packet};
 
 use maps::SEEN;
@@ -44,48 +44,80 @@ pub fn to_pod(context: TcContext) -> i32 {
 /// An allowed packet is left to the programs behind this one.
 #[inline(always)]
 fn run(direction: Direction, context: &TcContext) -> i32 {
-    let decided = match look(direction, context) {
-        Decided::Unusual => look_closely(direction, context),
-        decided => decided,
-    };
-    match decided {
-        Decided::Held => {
+    // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
+    let written = || SEEN.get_ptr_mut(0).map(|seen| unsafe { &mut *seen });
+    let decided = match decide::look(direction, &Buffer(context), &Maps, written) {
+        Look::Held => {
             report::passed(direction, context.len());
             return TC_ACT_UNSPEC;
         }
-        Decided::Seen => {}
-        Decided::Unusual => return TC_ACT_SHOT,
-        Decided::Open => {
-            let Arrival { ifindex, ingress_ifindex, has_socket } = Buffer(context).arrival();
-            judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
-        }
+        Look::Open => Decided::Open,
+        Look::Unusual => look_closely(direction, context),
+    };
+    // One after the other, and not one in the other: the frames of all functions that call each other share 512 bytes.
+    let Arrival { ifindex, ingress_ifindex, has_socket } = Buffer(context).arrival();
+    if matches!(decided, Decided::Open) {
+        judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
     }
     let Some(seen) = SEEN.get(0) else { return TC_ACT_SHOT };
+    if seen.is_unsettled() {
+        settle(direction as u64);
+    }
     if seen.outcome.undecided && matches!(direction, Direction::Egress) {
         Buffer(context).leave_undecided();
     }
-    report::report(direction, context, seen);
+    if report::report(direction, context, seen) {
+        if seen.is_brief() {
+            let _as_far_as_it_goes = read_closely(context);
+        }
+        report::send(direction as u64, context.len());
+    }
     match seen.outcome.verdict {
         Verdict::Allow(_) => TC_ACT_UNSPEC,
         Verdict::Drop(_) => TC_ACT_SHOT,
     }
 }
 
-/// A function of its own, so that what it keeps on the stack is not there when a packet is judged: the frames of all
-/// functions that call each other share 512 bytes.
-#[inline(never)]
-fn look(direction: Direction, context: &TcContext) -> Decided {
-    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Unusual };
-    // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
-    decide(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
+#[inline(always)]
+fn look_closely(direction: Direction, context: &TcContext) -> Decided {
+    let decided = check(direction, context, read_closely(context));
+    if !matches!(decided, Decided::Sound) {
+        return decided;
+    }
+    if SEEN.get(0).is_some_and(Seen::is_error) {
+        quote(direction, context);
+    }
+    track(direction, context)
 }
 
-/// As [`look`].
+/// A function of its own for the sake of its frame, like the next ones.
 #[inline(never)]
-fn look_closely(direction: Direction, context: &TcContext) -> Decided {
-    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Unusual };
+fn read_closely(context: &TcContext) -> Result<(), DropReason> {
     // SAFETY: as above.
-    decide_at_length(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
+    let seen = unsafe { &mut *SEEN.get_ptr_mut(0).ok_or(DropReason::Malformed)? };
+    decide::read_closely(&Buffer(context), seen)
+}
+
+#[inline(never)]
+fn check(direction: Direction, context: &TcContext, read: Result<(), DropReason>) -> Decided {
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Seen };
+    // SAFETY: as above.
+    decide::check(direction, &Buffer(context), read, &Maps, unsafe { &mut *seen })
+}
+
+#[inline(never)]
+fn quote(direction: Direction, context: &TcContext) {
+    if let Some(seen) = SEEN.get_ptr_mut(0) {
+        // SAFETY: as above.
+        decide::quote(direction, &Buffer(context), &Maps, unsafe { &mut *seen });
+    }
+}
+
+#[inline(never)]
+fn track(direction: Direction, context: &TcContext) -> Decided {
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Seen };
+    // SAFETY: as above.
+    decide::track(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
 }
 
 /// Judges what `SEEN` holds. A global function: the verifier looks at it by itself, once. `hook`: bit 0 the
@@ -98,6 +130,18 @@ pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32) -> u64 {
     if let Some(seen) = SEEN.get_ptr_mut(0) {
         // SAFETY: as above.
         judge_open(direction, arrival, &Maps, unsafe { &mut *seen });
+    }
+    0
+}
+
+/// Settles what `SEEN` holds. As [`judge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn settle(hook: u64) -> u64 {
+    let direction = if hook & 1 == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
+    if let Some(seen) = SEEN.get_ptr_mut(0) {
+        // SAFETY: as above.
+        decide::settle(direction, &Maps, unsafe { &mut *seen });
     }
     0
 }

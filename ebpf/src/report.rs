@@ -3,11 +3,10 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use common::abi::{Counter, Direction, DropKey, DropReason, Event, Telling, Told, Traffic};
-use common::decide::{Outcome, Seen, Tables, Verdict};
+use common::abi::{Address, Counter, Direction, DropKey, DropReason, Event, SECOND, Telling, Ticks, Told, Traffic};
+use common::decide::{Outcome, Seen, Verdict};
 
 use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SEEN, SETTINGS, TOLD};
-use crate::tables::Maps;
 
 /// Counts a packet that passes.
 #[inline(always)]
@@ -15,22 +14,19 @@ pub fn passed(direction: Direction, length: u32) {
     add(FORWARDED.get_ptr_mut(direction as u32), length);
 }
 
-/// Counts the packet. Every drop is counted under exactly one key.
+/// Counts the packet. Every drop is counted under exactly one key. True where there is to be an event: for [`send`].
 #[inline(always)]
-pub fn report(direction: Direction, context: &TcContext, seen: &Seen) {
+pub fn report(direction: Direction, context: &TcContext, seen: &Seen) -> bool {
     let length = context.len();
     let outcome = &seen.outcome;
     count_flow(outcome);
     if let Verdict::Allow(_) = outcome.verdict {
         passed(direction, length);
     }
-    if told(outcome).is_some() {
-        // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
-        debug!(context, "{} {}: rule {}", direction as u8, outcome.endpoint, outcome.rule);
-        // SAFETY: the context's own field.
-        let ifindex = unsafe { (*context.skb.skb).ifindex };
-        tell(direction as u64, length, ifindex);
-    }
+    let Some(told) = told(outcome) else { return false };
+    // For developers: off unless `agent::kernel::LogLevel` says otherwise, and then the verifier removes it.
+    debug!(context, "{} {}: rule {}", direction as u8, outcome.endpoint, outcome.rule);
+    tell(direction, length, seen, told)
 }
 
 /// Counts what became of the packet's flow.
@@ -54,21 +50,20 @@ pub const fn told(outcome: &Outcome) -> Option<(DropReason, bool)> {
     }
 }
 
-/// Counts the drop that `SEEN` holds, and sends its event as far as the rate limit allows. A global function: the verifier
-/// looks at it by itself, once, and not once for each way that ends in a drop. `hook` is a [`Direction`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn tell(hook: u64, length: u32, ifindex: u32) -> u64 {
-    let direction = if hook == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
-    let Some(seen) = SEEN.get(0) else { return 0 };
-    let Some((reason, audited)) = told(&seen.outcome) else { return 0 };
-    count_drop(&seen.outcome, (reason, audited), length);
-    if may_tell(direction, ifindex, seen, reason) {
-        send(direction, length, seen, reason, audited);
-    } else {
+/// Counts a drop. True where there is to be an event.
+#[inline(always)]
+fn tell(direction: Direction, length: u32, seen: &Seen, told: (DropReason, bool)) -> bool {
+    count_drop(&seen.outcome, told, length);
+    let has_share = has_share(TOLD.get_ptr_mut(seen.slot), direction, told.0, seen.remote(direction), seen.now);
+    if !has_share {
         count(Counter::EventsLost);
     }
-    0
+    has_share
+}
+
+#[inline(always)]
+const fn direction_of(hook: u64) -> Direction {
+    if hook == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress }
 }
 
 /// Counts a drop where its key has its place. The reason is that of [`told`].
@@ -122,21 +117,11 @@ pub fn count(counter: Counter) {
 }
 
 /// Whether there is to be an event: no endpoint's drops keep another's from being told, and no flood the first of another
-/// kind.
+/// kind. `told` is the endpoint's, `far` the address of the other end.
 #[inline(always)]
-fn may_tell(direction: Direction, ifindex: u32, seen: &Seen, reason: DropReason) -> bool {
-    let far = match direction {
-        Direction::Egress => &seen.datagram.destination.words,
-        Direction::Ingress => &seen.datagram.source.words,
-    };
-    let told = Maps.interface(ifindex).and_then(|interface| TOLD.get_ptr_mut(interface.slot()));
-    has_share(told, direction, reason, far)
-}
-
-/// The same for the endpoint whose events these are, and the address of the other end.
-#[inline(always)]
-pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &[u32; 4]) -> bool {
-    let (second, budget) = (Maps.time() >> 30, SETTINGS.load().events_per_second);
+pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &Address, now: Ticks) -> bool {
+    let far = &far.words;
+    let (second, budget) = (u64::from(now / SECOND), SETTINGS.load().events_per_second);
     let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     let Some(told) = told else { return has_budget(second, budget) };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
@@ -162,8 +147,20 @@ fn has_budget(second: u64, budget: u32) -> bool {
     true
 }
 
+/// Sends the event of the drop that `SEEN` holds. A global function as [`tell`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn send(hook: u64, length: u32) -> u64 {
+    if let Some(seen) = SEEN.get(0)
+        && let Some((reason, audited)) = told(&seen.outcome)
+    {
+        submit(direction_of(hook), length, seen, reason, audited);
+    }
+    0
+}
+
 #[inline(always)]
-fn send(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: bool) {
+fn submit(direction: Direction, length: u32, seen: &Seen, reason: DropReason, audited: bool) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return count(Counter::EventsLost) };
     let Seen { frame, datagram, outcome, .. } = seen;
     // SAFETY: takes no argument.

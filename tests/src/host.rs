@@ -8,7 +8,9 @@ use common::abi::{
     FragmentKey, FragmentPorts, Interface, Lead, NatKey, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
     Settings, TenantId, Ticks,
 };
-use common::decide::{Addresses, Decided, Rules, Seen, Verdict, decide, decide_at_length, judge_open};
+use common::decide::{
+    Addresses, Decided, Look, Rules, Seen, Verdict, check, judge_open, look, quote, read_closely, settle, track,
+};
 use common::parse::{Arrival, Packet};
 use ipnet::IpNet;
 use policy::compile::Tables;
@@ -37,7 +39,8 @@ pub struct HostNode {
     /// What the packet at hand entered; it is not looked up again before the next one.
     entered: RefCell<Vec<(FlowKey, FlowEntry)>>,
     kept: RefCell<Vec<(FragmentKey, FragmentPorts)>>,
-    written_down: Option<Seen>,
+    /// The content of the programs' map `SEEN`: the last packet that anything was written down about.
+    pub written_down: Option<Seen>,
 }
 
 /// What a packet did to the node: the flows that it found, as it left them, and what it entered.
@@ -60,21 +63,24 @@ impl HostNode {
     /// Where the two differ.
     pub fn run(&mut self, direction: Direction, frame: &HostFrame) -> Seen {
         let mut at_length = Seen::EMPTY;
-        let decided = decide_at_length(direction, frame, self, &mut at_length);
-        self.judge_if_open(decided, direction, frame, &mut at_length);
+        self.decide_at_length(direction, frame, &mut at_length);
         let traces = self.traces();
         self.undo();
         let mut seen = self.written_down.unwrap_or(Seen::EMPTY);
-        let decided = match decide(direction, frame, self, &mut seen) {
-            Decided::Unusual => decide_at_length(direction, frame, self, &mut seen),
-            decided => decided,
-        };
-        self.judge_if_open(decided, direction, frame, &mut seen);
-        match decided {
-            Decided::Held => {
+        match look(direction, frame, self, || Some(&mut seen)) {
+            Look::Held => {
                 assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
             }
-            Decided::Seen | Decided::Open | Decided::Unusual => assert_eq!(at_length, seen, "{frame:?}"),
+            Look::Open => {
+                self.conclude(Decided::Open, direction, frame, &mut seen);
+                assert!(seen.is_brief());
+                let whole = Seen { frame: at_length.frame, datagram: at_length.datagram, ..seen };
+                assert_eq!(at_length, whole, "{frame:?}");
+            }
+            Look::Unusual => {
+                self.decide_at_length(direction, frame, &mut seen);
+                assert_eq!(at_length, seen, "{frame:?}");
+            }
         }
         assert_eq!(traces, self.traces(), "{frame:?}");
         self.written_down = Some(seen);
@@ -84,19 +90,28 @@ impl HostNode {
         at_length
     }
 
-    fn judge_if_open(&self, decided: Decided, direction: Direction, frame: &HostFrame, seen: &mut Seen) {
+    fn decide_at_length(&self, direction: Direction, frame: &HostFrame, seen: &mut Seen) {
+        let read = read_closely(frame, seen);
+        let mut decided = check(direction, frame, read, self, seen);
+        if decided == Decided::Sound {
+            if seen.is_error() {
+                quote(direction, frame, self, seen);
+            }
+            decided = track(direction, frame, self, seen);
+        }
+        self.conclude(decided, direction, frame, seen);
+    }
+
+    fn conclude(&self, decided: Decided, direction: Direction, frame: &HostFrame, seen: &mut Seen) {
         if decided == Decided::Open {
             judge_open(direction, frame.arrival(), self, seen);
         }
-        if seen.outcome.undecided && decided == Decided::Open && direction == Direction::Egress {
+        if seen.is_unsettled() {
+            settle(direction, self, seen);
+        }
+        if seen.outcome.undecided && direction == Direction::Egress {
             frame.leave_undecided();
         }
-    }
-
-    /// What the programs have in their map `SEEN`: the last packet that they wrote anything down about.
-    #[must_use]
-    pub const fn written_down(&self) -> Option<Seen> {
-        self.written_down
     }
 
     fn traces(&self) -> Traces {

@@ -1,13 +1,19 @@
 //! Flow and tables to verdict.
 //!
-//! One packet at one hook: find the endpoint, read the packet hold its sender to what the pod may send
-//! (`sender`) or its receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow
-//! that still holds stands for it, judge it (`judge`).
+//! One packet at one hook: find the endpoint, read the packet, hold its sender to what the pod may send (`sender`) or its
+//! receiver to what is the pod's (`receiver`), find its flow (`track`) and, where no flow that still holds stands for it,
+//! judge it (`judge`) and enter that into the flow (`track`).
+//!
+//! The functions of this module are steps: [`look`], or [`read_closely`], [`check`], [`quote`] and [`track`]; then
+//! [`judge_open`] and [`settle`]. In the programs each step but the first is a function of its own. The frames of functions
+//! that call each other share 512 bytes of stack, and in the end of one step its frame is free for the next. What a step
+//! leaves to the next is in [`Seen`].
 
 mod after_dnat;
 mod express;
 mod judge;
 mod receiver;
+mod seen;
 mod sender;
 mod service;
 mod tables;
@@ -19,108 +25,36 @@ pub use after_dnat::{
     Connection, Passage, holds_after_dnat, judge_receiver, judge_sender, settle_after_dnat, went_undecided,
 };
 pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, calls_agent, consult, foreign, judge};
+pub use seen::{NO_SLOT, Outcome, Seen};
 pub use service::{Addresses, Behind, Call, Called, Decision, MaybeService, Remote, delegate};
 pub use tables::{Tables, behind, judge_profile};
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
-use crate::abi::{AllowReason, Direction, DropReason, Endpoint, FlowKey, Peer, TenantId, Ticks, ticks};
+use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId, Ticks, ticks};
 use crate::parse::{Arrival, Datagram, Frame, Packet, Role, parse};
 
-/// A packet's verdict, with everything that an event or a counter says about it.
+/// The short look at a packet.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Outcome {
-    pub verdict: Verdict,
-    /// As in [`Judgement`].
-    pub rule: u32,
-    pub audited: Option<DropReason>,
-    /// The endpoint's id, 0 where the interface has none.
-    pub endpoint: u32,
-    /// Of the packet's source and destination, as far as they were looked up.
-    pub source_tenant: TenantId,
-    pub destination_tenant: TenantId,
-    /// The packet found its flow no longer allowed, and is the first one to.
-    pub cut: bool,
-    /// The flow could not be entered into the table.
-    pub untracked: bool,
-    /// It passes to be judged behind the node's rewriting.
-    pub undecided: bool,
-    /// Whose verdict it is: that of the hook, but where the receiver's is carried out at the sender.
-    pub direction: Direction,
+pub enum Look {
+    /// It passes, because it belongs to a flow that holds.
+    Held,
+    /// It is plain and written down, [briefly](Seen::is_brief), and no flow lets it pass: for [`judge_open`].
+    Open,
+    /// It is not plain: for [`read_closely`] and [`check`].
+    Unusual,
 }
 
-impl Outcome {
-    #[must_use]
-    pub const fn of(direction: Direction, endpoint: u32) -> Self {
-        Self {
-            verdict: Verdict::Drop(DropReason::Capacity),
-            rule: 0,
-            audited: None,
-            endpoint,
-            source_tenant: TenantId::PLATFORM,
-            destination_tenant: TenantId::PLATFORM,
-            cut: false,
-            untracked: false,
-            undecided: false,
-            direction,
-        }
-    }
-}
-
-/// What has been read of a packet and decided about it.
-///
-/// The programs keep it in a map of their own and not on their stack: it would take half of the 512 bytes, and
-/// a verifier that tracks each field's value walks every path through the parser to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub struct Seen {
-    pub frame: Frame,
-    pub datagram: Datagram,
-    pub outcome: Outcome,
-    /// The packet's flow, where [`Decided::Open`].
-    pub flow: FlowKey,
-    /// As it was before anything was looked up, where [`Decided::Open`].
-    pub epoch: u64,
-}
-
-// SAFETY: read back by tests only, from a map into which the programs write whole values of this type.
-#[cfg(feature = "user")]
-#[allow(unsafe_code, reason = "aya asks for it to read a map")]
-unsafe impl aya::Pod for Seen {}
-
-impl Seen {
-    pub const EMPTY: Self = Self {
-        frame: Frame::EMPTY,
-        datagram: Datagram::EMPTY,
-        outcome: Outcome::of(Direction::Egress, 0),
-        flow: FlowKey::EMPTY,
-        epoch: 0,
-    };
-
-    /// Forgets the packet before. The parts are cleared one by one because each is zero but for the verdict: a
-    /// copy of [`Self::EMPTY`] would be read from memory.
-    #[inline(always)]
-    fn clear(&mut self, direction: Direction, endpoint: u32) {
-        self.frame = Frame::EMPTY;
-        self.datagram = Datagram::EMPTY;
-        self.outcome = Outcome::of(direction, endpoint);
-        self.flow = FlowKey::EMPTY;
-        self.epoch = 0;
-    }
-}
-
-/// What is known of a packet once it is decided about.
+/// What is known of a packet once it is written down.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
-    /// It passes, because it belongs to a flow that holds. Nothing was written down about it.
-    Held,
-    /// The verdict and all that was read of the packet is in the `seen`.
+    /// The verdict is there.
     Seen,
-    /// No flow lets it pass. All that was read of it is in the `seen`, for [`judge_open`].
+    /// It may pass as far as it can tell itself: for [`track`], and before that, as an ICMP error, for [`quote`].
+    Sound,
+    /// No flow lets it pass: for [`judge_open`].
     Open,
-    /// It is no plain packet, and [`decide_at_length`] decides. Nothing was written down about it.
-    Unusual,
 }
 
 /// What stays the same while one packet is judged.
@@ -134,76 +68,140 @@ struct Context<'a, T> {
     now: Ticks,
 }
 
-/// Decides about a packet at the host side of a pod's veth. `seen` is overwritten, or left alone where the answer says so;
-/// what could not be read of the packet stays empty.
+/// Takes a short look at a packet at the host side of a pod's veth: it is enough for plain packets. `seen` is asked for
+/// and overwritten where the packet is open.
 #[inline(always)]
-pub fn decide<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) -> Decided {
-    let Some(context) = begin(direction, packet, tables, seen) else { return Decided::Seen };
-    express::look(&context, packet, seen)
-}
-
-/// The same without the short cuts that plain packets take, for packets of any shape. Never [`Decided::Unusual`].
-pub fn decide_at_length<P: Packet, T: Tables>(
+pub fn look<'s, P: Packet, T: Tables>(
     direction: Direction,
     packet: &P,
     tables: &T,
-    seen: &mut Seen,
-) -> Decided {
-    let Some(context) = begin(direction, packet, tables, seen) else { return Decided::Seen };
-    look_closely(&context, packet, seen)
+    seen: impl FnOnce() -> Option<&'s mut Seen>,
+) -> Look {
+    match begin(direction, packet, tables) {
+        Ok(context) => express::look(&context, packet, seen),
+        Err(_) => Look::Unusual,
+    }
 }
 
-/// Judges a packet that no flow lets pass, after [`decide`] has read it. In the programs this is a function of its own,
+/// Reads a packet of any shape into `seen`; what could not be read stays empty.
+///
+/// # Errors
+/// Those of [`parse`].
+#[inline(always)]
+pub fn read_closely<P: Packet>(packet: &P, seen: &mut Seen) -> Result<(), DropReason> {
+    (seen.frame, seen.datagram) = (Frame::EMPTY, Datagram::EMPTY);
+    parse(packet, &mut seen.frame, &mut seen.datagram)
+}
+
+/// Checks a packet of any shape after [`read_closely`], whose answer is `read`: everything that needs neither its flow nor
+/// a policy.
+#[inline(always)]
+pub fn check<P: Packet, T: Tables>(
+    direction: Direction,
+    packet: &P,
+    read: Result<(), DropReason>,
+    tables: &T,
+    seen: &mut Seen,
+) -> Decided {
+    let context = match begin(direction, packet, tables) {
+        Ok(context) => context,
+        Err(reason) => {
+            // It is nobody's packet: nothing is told of it.
+            *seen = Seen { outcome: Outcome::of(direction, 0), now: ticks(tables.time()), ..Seen::EMPTY };
+            seen.outcome.verdict = Verdict::Drop(reason);
+            return Decided::Seen;
+        }
+    };
+    seen.clear(&context);
+    seen.is_own = context.endpoint.owns(match direction {
+        Direction::Egress => &seen.datagram.source,
+        Direction::Ingress => &seen.datagram.destination,
+    });
+    match examine(&context, packet, read, seen) {
+        Ok(Step::Done(reason)) => seen.outcome.verdict = Verdict::Allow(reason),
+        Ok(Step::Track) => return Decided::Sound,
+        Err(reason) => {
+            seen.outcome.verdict = Verdict::Drop(reason);
+            let remote = match direction {
+                Direction::Egress => &seen.datagram.destination,
+                Direction::Ingress => &seen.datagram.source,
+            };
+            let peer = tables.peer(remote).unwrap_or(Peer::EXTERNAL);
+            name_tenants(&context, peer, &mut seen.outcome);
+        }
+    }
+    Decided::Seen
+}
+
+/// Looks for the flow that an ICMP error is about, after [`check`] and before [`track`].
+#[inline(always)]
+pub fn quote<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) {
+    match reopen(direction, packet.arrival().ifindex, tables, seen) {
+        Ok(context) => track::quote(&context, packet, seen),
+        Err(_) => seen.datagram.role = Role::Stateless,
+    }
+}
+
+/// Looks for the flow of a packet of any shape after [`check`], and lets it pass where that holds.
+#[inline(always)]
+pub fn track<P: Packet, T: Tables>(direction: Direction, packet: &P, tables: &T, seen: &mut Seen) -> Decided {
+    match reopen(direction, packet.arrival().ifindex, tables, seen) {
+        Ok(context) => track::track(&context, packet, seen),
+        Err(reason) => {
+            seen.outcome.verdict = Verdict::Drop(reason);
+            Decided::Seen
+        }
+    }
+}
+
+/// Judges a packet that no flow lets pass, after it is written down. In the programs this is a function of its own,
 /// which their verifier looks at once and not once for each way through the parser.
 #[inline(always)]
 pub fn judge_open<T: Tables>(direction: Direction, arrival: Arrival, tables: &T, seen: &mut Seen) {
-    match endpoint_of(tables, arrival.ifindex) {
-        Ok((slot, endpoint)) => {
-            let (epoch, now) = (seen.epoch, ticks(tables.time()));
-            track::judge(&Context { direction, tables, slot, endpoint, epoch, now }, arrival, seen);
-        }
+    match reopen(direction, arrival.ifindex, tables, seen) {
+        Ok(context) => track::judge(&context, arrival, seen),
         Err(reason) => seen.outcome.verdict = Verdict::Drop(reason),
     }
 }
 
-/// Finds the endpoint. `None` where it has none: that is in `seen`.
+/// The context of a packet that is written down.
+///
+/// # Errors
+/// Its endpoint has gone.
+#[inline(always)]
+fn reopen<'a, T: Tables>(
+    direction: Direction,
+    ifindex: u32,
+    tables: &'a T,
+    seen: &Seen,
+) -> Result<Context<'a, T>, DropReason> {
+    let Seen { slot, epoch, now, .. } = *seen;
+    let endpoint = endpoint_in(tables, slot, ifindex)?;
+    Ok(Context { direction, tables, slot, endpoint, epoch, now })
+}
+
+/// Enters what a verdict means for the packet's flow and for the fragments behind it, where it
+/// [is unsettled](Seen::is_unsettled). A function of its own like [`judge_open`], and not a part of it: the frames of both
+/// do not fit on the programs' stack.
+#[inline(always)]
+pub fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
+    track::settle(direction, tables, seen);
+}
+
+/// Finds the endpoint.
+///
+/// # Errors
+/// Why there is none.
 #[inline(always)]
 fn begin<'a, P: Packet, T: Tables>(
     direction: Direction,
     packet: &P,
     tables: &'a T,
-    seen: &mut Seen,
-) -> Option<Context<'a, T>> {
+) -> Result<Context<'a, T>, DropReason> {
     // Read first: what is stamped on a flow must not be newer than the rules that allowed it.
     let epoch = tables.epoch();
-    match endpoint_of(tables, packet.arrival().ifindex) {
-        Ok((slot, endpoint)) => Some(Context { direction, tables, slot, endpoint, epoch, now: ticks(tables.time()) }),
-        Err(reason) => {
-            seen.clear(direction, 0);
-            seen.outcome.verdict = Verdict::Drop(reason);
-            None
-        }
-    }
-}
-
-/// Reads a packet of any shape, and finds out whether it may pass.
-#[inline(always)]
-fn look_closely<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Decided {
-    seen.clear(context.direction, context.endpoint.id);
-    match examine(context, packet, seen) {
-        Ok(Step::Done(reason)) => seen.outcome.verdict = Verdict::Allow(reason),
-        Ok(Step::Track) => return track::track(context, packet, seen),
-        Err(reason) => {
-            seen.outcome.verdict = Verdict::Drop(reason);
-            let remote = match context.direction {
-                Direction::Egress => &seen.datagram.destination,
-                Direction::Ingress => &seen.datagram.source,
-            };
-            let peer = context.tables.peer(remote).unwrap_or(Peer::EXTERNAL);
-            name_tenants(context, peer, &mut seen.outcome);
-        }
-    }
-    Decided::Seen
+    let (slot, endpoint) = endpoint_of(tables, packet.arrival().ifindex)?;
+    Ok(Context { direction, tables, slot, endpoint, epoch, now: ticks(tables.time()) })
 }
 
 /// What is left to do for a packet that may pass so far.
@@ -220,19 +218,28 @@ fn endpoint_of<T: Tables>(tables: &T, ifindex: u32) -> Result<(u32, &Endpoint), 
         return Err(DropReason::NotReady);
     }
     let slot = interface.slot();
+    Ok((slot, endpoint_in(tables, slot, ifindex)?))
+}
+
+#[inline(always)]
+fn endpoint_in<T: Tables>(tables: &T, slot: u32, ifindex: u32) -> Result<&Endpoint, DropReason> {
     let endpoint = tables.endpoint(slot).ok_or(DropReason::Capacity)?;
-    if endpoint.ifindex == ifindex && endpoint.id != 0 { Ok((slot, endpoint)) } else { Err(DropReason::Capacity) }
+    if endpoint.ifindex == ifindex && endpoint.id != 0 { Ok(endpoint) } else { Err(DropReason::Capacity) }
 }
 
 /// Everything that needs no policy.
 #[inline(always)]
-fn examine<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) -> Result<Step, DropReason> {
-    let parsed = parse(packet, &mut seen.frame, &mut seen.datagram);
+fn examine<P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    packet: &P,
+    read: Result<(), DropReason>,
+    seen: &Seen,
+) -> Result<Step, DropReason> {
     match context.direction {
         Direction::Egress => sender::check_frame(&seen.frame, context.endpoint)?,
         Direction::Ingress => receiver::check_frame(&seen.frame, context.endpoint)?,
     }
-    parsed?;
+    read?;
     if seen.frame.is_arp() {
         if matches!(context.direction, Direction::Egress) {
             sender::check_arp(packet, &seen.frame.arp, context.tables, context.endpoint)?;

@@ -3,7 +3,7 @@
 use super::{Arp, Datagram, Packet, ipv4, ipv6};
 use crate::abi::{DropReason, Mac};
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 
@@ -52,9 +52,7 @@ impl Frame {
 /// # Errors
 /// `Malformed` for what contradicts itself or ends too early, `UnsupportedProtocol` for what is neither ARP
 /// nor IP, VLAN tags included (tag 0 too).
-///
-/// A function of its own in the programs: what it needs of their 512 bytes of stack is free again after it.
-#[inline(never)]
+#[inline(always)]
 pub fn parse<P: Packet>(packet: &P, frame: &mut Frame, datagram: &mut Datagram) -> Result<(), DropReason> {
     let (Some(macs), Some(ether_type)) = (packet.words::<0, 3>(), packet.halves::<12, 1>()) else {
         return Err(DropReason::Malformed);
@@ -74,17 +72,17 @@ pub fn parse<P: Packet>(packet: &P, frame: &mut Frame, datagram: &mut Datagram) 
     }
 }
 
-/// Reads a plain packet: TCP or UDP, whole, right behind an IPv4 header without options or an IPv6 header, all of them
-/// in one piece. Then this is all that [`parse`] would have read; `None` is no verdict.
+/// The frame of what may be a plain packet: TCP or UDP, whole, right behind an IPv4 header without options or an IPv6
+/// header, all of them in one piece. With [`plain_v4`](super::plain_v4) or [`plain_v6`](super::plain_v6) this is all that
+/// [`parse`] would read of it; `None` is no verdict.
 ///
 /// By value, for the compiler to keep in registers what nobody writes down.
 #[inline(always)]
-pub fn plain<P: Packet>(packet: &P) -> Option<(Frame, Datagram)> {
+pub fn plain_frame<P: Packet>(packet: &P) -> Option<Frame> {
     let frame = Frame::of(packet.near::<0, 3>()?, packet.near_halves::<12, 1>()?);
-    match frame.ether_type {
-        _ if packet.has_vlan_tag() => None,
-        ETHERTYPE_IPV4 => Some((frame, ipv4::plain(packet)?)),
-        ETHERTYPE_IPV6 => Some((frame, ipv6::plain(packet)?)),
-        _ => None,
+    if packet.has_vlan_tag() || !matches!(frame.ether_type, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) {
+        None
+    } else {
+        Some(frame)
     }
 }

@@ -20,9 +20,9 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
     if header == MINIMUM { transport::parse_at::<P, 34>(packet, datagram) } else { transport::parse(packet, datagram) }
 }
 
-/// The packet, if it is plain ([`super::plain`]).
+/// The packet, if it is plain ([`super::plain_frame`]).
 #[inline(always)]
-pub(super) fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
+pub fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
     let mut datagram = Datagram::EMPTY;
     let header = read(packet.near::<14, 5>()?, packet.length(), &mut datagram).ok()?;
     if header != MINIMUM || !matches!(datagram.fragment, Fragment::Whole) {

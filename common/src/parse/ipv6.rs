@@ -30,9 +30,9 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
     transport::parse_at::<P, 54>(packet, datagram)
 }
 
-/// The packet, if it is plain ([`super::plain`]).
+/// The packet, if it is plain ([`super::plain_frame`]).
 #[inline(always)]
-pub(super) fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
+pub fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
     let mut datagram = Datagram::EMPTY;
     read(packet.near::<14, 10>()?, packet.length(), &mut datagram).ok()?;
     transport::plain_at::<P, 54>(packet, datagram)

@@ -15,8 +15,10 @@ mod transport;
 
 pub use arp::{Arp, is_bare_arp};
 pub use datagram::{Datagram, Fragment, Role, protocol};
-pub use ethernet::{Frame, parse, plain};
+pub use ethernet::{ETHERTYPE_IPV4, Frame, parse, plain_frame};
 pub use icmp::{Quoted, quoted, quoted_ends};
+pub use ipv4::plain as plain_v4;
+pub use ipv6::plain as plain_v6;
 pub use neighbour::{Neighbour, claims};
 
 /// A frame, and what the kernel knows about it besides its bytes.

@@ -1,9 +1,9 @@
 //! The flow that a packet belongs to, and whether what allowed it still holds.
 
 use super::keys;
-use crate::abi::{Direction, FlowEntry, FlowKey, FlowState};
+use crate::abi::{Direction, FlowEntry, FlowKey, FlowState, Ticks};
 use crate::decide::timeouts::{is_alive, next, worth_writing};
-use crate::decide::{Context, Tables};
+use crate::decide::{Context, Seen, Tables};
 use crate::parse::{Datagram, Packet, Role};
 
 /// Where a packet belongs.
@@ -28,33 +28,31 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The packet's flow, if it is known. An ICMP error that quotes no known flow stands for itself.
+/// Writes down the flow that an ICMP error quotes a packet of. One that quotes no known flow stands for itself.
 #[inline(always)]
-pub(super) fn flow_of<'a, P: Packet, T: Tables>(
-    context: &Context<'a, T>,
-    packet: &P,
-    datagram: &mut Datagram,
-) -> Flow<'a> {
-    if matches!(datagram.role, Role::Error) {
-        if let Some(key) = keys::quoted_key(context, packet, datagram)
-            && let Some((entry, state)) = live_flow(context, &key)
-        {
-            return Flow { key, known: Known { entry: Some(entry), state } };
-        }
-        datagram.role = Role::Stateless;
+pub(in crate::decide) fn quote<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) {
+    match keys::quoted_key(context, packet, &seen.datagram) {
+        Some(key) if live_flow(context, &key).is_some() => seen.flow = key,
+        _ => seen.datagram.role = Role::Stateless,
     }
-    own_flow(context, datagram)
 }
 
-/// The flow of what is no ICMP error.
+/// The packet's flow, if it is known: of an ICMP error the one that [`quote`] has written down.
 #[inline(always)]
-pub(in crate::decide) fn own_flow<'a, T: Tables>(context: &Context<'a, T>, datagram: &Datagram) -> Flow<'a> {
-    let key = keys::key_of(context, datagram);
-    let known = known(context, &key, datagram.role);
-    Flow { key, known }
+pub(super) fn flow_of<'a, T: Tables>(context: &Context<'a, T>, seen: &Seen) -> Flow<'a> {
+    let datagram = &seen.datagram;
+    let key = if seen.is_error() { seen.flow } else { keys::key_of(context.endpoint.id, context.direction, datagram) };
+    flow_under(context, key, datagram.role)
 }
 
 /// The flow under a key, for a packet of this role.
+#[inline(always)]
+pub(in crate::decide) fn flow_under<'a, T: Tables>(context: &Context<'a, T>, key: FlowKey, role: Role) -> Flow<'a> {
+    let known = known(context, &key, role);
+    Flow { key, known }
+}
+
+/// The entry under a key, for a packet of this role.
 #[inline(always)]
 pub(super) fn known<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey, role: Role) -> Known<'a> {
     // What opens a flow is judged whatever was there before, and what has no flow has none to look for.
@@ -70,9 +68,15 @@ pub(super) fn known<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey, role
 /// The flow's entry, unless it has expired.
 #[inline(always)]
 pub(super) fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
-    let entry = context.tables.flow(key)?;
+    flow_at(context.tables, context.now, key)
+}
+
+/// The same, at a moment.
+#[inline(always)]
+pub(super) fn flow_at<'a, T: Tables>(tables: &'a T, now: Ticks, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
+    let entry = tables.flow(key)?;
     let state = FlowState(entry.state.get());
-    if is_alive(state.expires(), context.now) { Some((entry, state)) } else { None }
+    if is_alive(state.expires(), now) { Some((entry, state)) } else { None }
 }
 
 /// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about

@@ -3,7 +3,7 @@
 use super::keys::local_index;
 use crate::abi::{Direction, FragmentKey, FragmentPorts};
 use crate::decide::timeouts::{REASSEMBLY, is_alive};
-use crate::decide::{Context, Tables};
+use crate::decide::{Context, Seen, Tables};
 use crate::parse::{Datagram, Fragment, Role, protocol};
 
 /// Gives a later fragment the ports of its first one. False where that is not known.
@@ -12,7 +12,9 @@ pub(super) fn recall<T: Tables>(context: &Context<'_, T>, datagram: &mut Datagra
     if !matches!(datagram.fragment, Fragment::Later) {
         return true;
     }
-    let Some(ports) = context.tables.fragment(&key(context, datagram)) else { return false };
+    let Some(ports) = context.tables.fragment(&key(context.endpoint.id, context.direction, datagram)) else {
+        return false;
+    };
     if !is_alive(ports.expires(), context.now) {
         return false;
     }
@@ -27,27 +29,27 @@ pub(super) fn recall<T: Tables>(context: &Context<'_, T>, datagram: &mut Datagra
 
 /// Keeps the ports of a first fragment that was allowed.
 #[inline(always)]
-pub(super) fn remember<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) {
+pub(super) fn remember<T: Tables>(direction: Direction, tables: &T, Seen { datagram, outcome, now, .. }: &Seen) {
     if matches!(datagram.fragment, Fragment::First) {
-        let expires = context.now.wrapping_add(REASSEMBLY);
+        let expires = now.wrapping_add(REASSEMBLY);
         let ports = FragmentPorts::new(expires, datagram.source_port, datagram.destination_port);
         // Without room the later fragments drop, each with its reason.
-        let _kept = context.tables.insert_fragment(&key(context, datagram), ports);
+        let _kept = tables.insert_fragment(&key(outcome.endpoint, direction, datagram), ports);
     }
 }
 
 #[inline(always)]
-fn key<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) -> FragmentKey {
-    let (local, remote) = match context.direction {
+fn key(endpoint: u32, direction: Direction, datagram: &Datagram) -> FragmentKey {
+    let (local, remote) = match direction {
         Direction::Egress => (&datagram.source, datagram.destination),
         Direction::Ingress => (&datagram.destination, datagram.source),
     };
     FragmentKey {
-        endpoint: context.endpoint.id,
+        endpoint,
         id: datagram.fragment_id,
         remote,
         protocol: datagram.protocol,
-        direction: context.direction as u8,
+        direction: direction as u8,
         local: local_index(local),
         _zero: 0,
     }

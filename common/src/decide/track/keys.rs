@@ -1,7 +1,7 @@
 //! The flow that a packet belongs to, as its endpoint sees it.
 
 use super::origin::came_through_router;
-use crate::abi::{Address, Direction, Endpoint, FlowKey, PeerKind};
+use crate::abi::{Address, Direction, FlowKey, PeerKind};
 use crate::decide::tables::peer_of;
 use crate::decide::{Context, Tables};
 use crate::parse::protocol::{ICMP, ICMPV6};
@@ -9,7 +9,7 @@ use crate::parse::{Datagram, Packet, Quoted, quoted};
 
 /// The key of the packet's own flow.
 #[inline(always)]
-pub(super) fn key_of<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) -> FlowKey {
+pub(in crate::decide) fn key_of(endpoint: u32, direction: Direction, datagram: &Datagram) -> FlowKey {
     let tuple = Quoted {
         source: datagram.source,
         destination: datagram.destination,
@@ -17,7 +17,7 @@ pub(super) fn key_of<T: Tables>(context: &Context<'_, T>, datagram: &Datagram) -
         source_port: datagram.source_port,
         destination_port: datagram.destination_port,
     };
-    key(context.endpoint, context.direction, &tuple)
+    key(endpoint, direction, &tuple)
 }
 
 /// The key of the flow that an ICMP error quotes a packet of. `None` where that is no flow of this pod's.
@@ -37,7 +37,7 @@ pub(super) fn quoted_key<P: Packet, T: Tables>(
         Direction::Egress => Direction::Ingress,
         Direction::Ingress => Direction::Egress,
     };
-    Some(key(context.endpoint, direction, &inner))
+    Some(key(context.endpoint.id, direction, &inner))
 }
 
 /// An error goes to the sender of what it quotes, and one end of that is this pod.
@@ -61,7 +61,7 @@ fn is_on_path<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, sender
 }
 
 #[inline(always)]
-fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
+fn key(endpoint: u32, direction: Direction, tuple: &Quoted) -> FlowKey {
     let (local, remote, local_port, remote_port) = match direction {
         Direction::Egress => (tuple.source, tuple.destination, tuple.source_port, tuple.destination_port),
         Direction::Ingress => (tuple.destination, tuple.source, tuple.destination_port, tuple.source_port),
@@ -72,7 +72,7 @@ fn key(endpoint: &Endpoint, direction: Direction, tuple: &Quoted) -> FlowKey {
     let asks = (tuple.destination_port == 1) == matches!(direction, Direction::Egress);
     let local_port = if icmp { tuple.source_port } else { local_port };
     let remote_port = if icmp { u16::from(asks) } else { remote_port };
-    FlowKey::new(endpoint.id, tuple.protocol, (local_index(&local), local_port), (remote, remote_port))
+    FlowKey::new(endpoint, tuple.protocol, (local_index(&local), local_port), (remote, remote_port))
 }
 
 /// Which of the endpoint's addresses the flow is with.

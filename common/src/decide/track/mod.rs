@@ -10,13 +10,14 @@ mod origin;
 use core::cell::Cell;
 
 use demand::Demand;
-use flow::{Known, flow_of, known, live_flow};
-pub(super) use flow::{own_flow, pass_on};
-pub(super) use keys::local_index;
+use flow::{Known, flow_at, flow_of, known, live_flow};
+pub(super) use flow::{flow_under, pass_on, quote};
+pub(super) use keys::{key_of, local_index};
 use origin::Origin;
 
 use super::after_dnat::is_rewritten_here;
 use super::judge::{Judgement, Question, Verdict};
+use super::seen::Unsettled;
 use super::tables::{judge_call, peer_of};
 use super::timeouts::next;
 use super::{Call, Called, Context, Decided, MaybeService, Outcome, Remote, Seen, Tables, name_tenants, tunnel};
@@ -30,20 +31,19 @@ pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
         seen.outcome.verdict = Verdict::Drop(DropReason::Fragment);
         return Decided::Seen;
     }
-    let flow = flow_of(context, packet, &mut seen.datagram);
+    let flow = flow_of(context, seen);
     if pass_on(context, packet, &flow, &seen.datagram) {
-        fragments::remember(context, &seen.datagram);
         seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
         return Decided::Seen;
     }
-    (seen.flow, seen.epoch) = (flow.key, context.epoch);
+    seen.flow = flow.key;
     Decided::Open
 }
 
-/// Judges a packet of no flow that holds.
+/// Judges a packet of no flow that holds. What that means for its flow is left to [`settle`].
 #[inline(always)]
 pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen: &mut Seen) {
-    let Seen { datagram, outcome, flow: key, .. } = seen;
+    let Seen { datagram, outcome, flow: key, unsettled, is_own, .. } = seen;
     let known = known(context, key, datagram.role);
     let remote = match context.direction {
         Direction::Egress => called_at(context, key),
@@ -60,16 +60,14 @@ pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen:
         Ok(Origin::Peer { by_node }) => {
             let demand = demand::of(context, datagram, key, known.get().map(|(_, state)| state), by_node);
             let tunnel = tunnel::is_refused(context.tables, port_out(context, datagram), remote.peer);
+            *unsettled = Unsettled { opener: demand.opener, tunnel, is_known: known.get().is_some(), is_judged: true };
             let judgement = if tunnel && matches!(context.direction, Direction::Egress) {
                 Judgement::dropped(DropReason::Tunnel)
             } else {
-                ask(context, remote, key, &demand, datagram, outcome)
+                ask(context, remote, key, &demand, *is_own, outcome)
             };
-            settle(context, (key, &known), &demand, judgement, tunnel, datagram, outcome);
+            outcome.take(judgement);
         }
-    }
-    if let Verdict::Allow(_) = outcome.verdict {
-        fragments::remember(context, datagram);
     }
 }
 
@@ -112,7 +110,7 @@ fn ask<T: Tables>(
     remote: Remote,
     key: &FlowKey,
     demand: &Demand,
-    datagram: &Datagram,
+    is_own: bool,
     outcome: &mut Outcome,
 ) -> Judgement {
     let mut judgement = Judgement::dropped(DropReason::Capacity);
@@ -125,7 +123,7 @@ fn ask<T: Tables>(
                 _ => remote,
             };
             judgement = match (direction, end.service) {
-                (Direction::Egress, _) if is_left_undecided(context, end, datagram) => {
+                (Direction::Egress, _) if is_left_undecided(context, end, is_own) => {
                     outcome.undecided = true;
                     leave_undecided(context, end)
                 }
@@ -150,14 +148,11 @@ fn ask<T: Tables>(
     judgement
 }
 
-/// Whether a call is left to be judged behind the node's rewriting. There a pod is known by its own address alone.
+/// Whether a call is left to be judged behind the node's rewriting. There a pod is known by its own address alone, which
+/// `is_own` says that the packet has.
 #[inline(always)]
-fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, datagram: &Datagram) -> bool {
-    let own = match context.direction {
-        Direction::Egress => &datagram.source,
-        Direction::Ingress => &datagram.destination,
-    };
-    context.tables.settings().after_dnat != 0 && is_rewritten_here(called) && context.endpoint.owns(own)
+fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, is_own: bool) -> bool {
+    context.tables.settings().after_dnat != 0 && is_rewritten_here(called) && is_own
 }
 
 #[inline(always)]
@@ -230,32 +225,31 @@ fn port_out<T>(context: &Context<'_, T>, datagram: &Datagram) -> PortKey {
     PortKey::new(datagram.protocol, port)
 }
 
-/// Turns a judgement into a verdict on the packet and its flow. `tunnel`: what the pod sends in this flow drops, and no
-/// entry may let it pass.
+/// Turns a verdict into what it means for the packet's flow and for the fragments behind it.
 #[inline(always)]
-fn settle<T: Tables>(
-    context: &Context<'_, T>,
-    (key, known): (&FlowKey, &Known<'_>),
-    demand: &Demand,
-    judgement: Judgement,
-    tunnel: bool,
-    datagram: &Datagram,
-    outcome: &mut Outcome,
-) {
-    let left = if outcome.undecided { FlowState::AFTER_DNAT } else { 0 };
-    outcome.verdict = judgement.verdict;
-    outcome.rule = judgement.rule;
-    outcome.audited = judgement.audited;
-    if let (Verdict::Drop(_), Some(_)) = (judgement.verdict, judgement.refused) {
-        outcome.direction = Direction::Ingress;
+pub(super) fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
+    if seen.unsettled.is_judged {
+        settle_flow(direction, tables, seen);
     }
-    match (judgement.verdict, known.get()) {
+    if let Verdict::Allow(_) = seen.outcome.verdict {
+        fragments::remember(direction, tables, seen);
+    }
+}
+
+#[inline(always)]
+fn settle_flow<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
+    let Seen { datagram, outcome, flow: key, epoch, now, unsettled, .. } = seen;
+    let Unsettled { opener, tunnel, is_known, .. } = *unsettled;
+    let known = if is_known { flow_at(tables, *now, key) } else { None };
+    let left = if outcome.undecided { FlowState::AFTER_DNAT } else { 0 };
+    match (outcome.verdict, known) {
         (Verdict::Drop(_), Some((entry, state))) => {
             outcome.verdict = Verdict::Drop(DropReason::Revoked);
             outcome.cut = !state.is(FlowState::TOMBSTONE);
             entry.state.set(state.0 | FlowState::TOMBSTONE);
         }
         (Verdict::Drop(_), None) => {}
+        // What the pod sends in this flow drops, and no entry may let it pass.
         (Verdict::Allow(_), Some((entry, state))) if tunnel => {
             entry.state.set(state.0 | FlowState::TOMBSTONE);
             outcome.verdict = Verdict::Allow(AllowReason::Established);
@@ -263,15 +257,15 @@ fn settle<T: Tables>(
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
                 let kept = state.flags() & !(FlowState::ADOPTED | FlowState::AFTER_DNAT);
-                let flags = kept | demand.opener & FlowState::ADOPTED | left;
-                entry.renew(context.epoch, next(flags, context.direction, datagram, context.now));
+                let flags = kept | opener & FlowState::ADOPTED | left;
+                entry.renew(*epoch, next(flags, direction, datagram, *now));
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
         (Verdict::Allow(_), None) if enters(datagram) && !tunnel => {
-            let state = next(demand.opener | left, context.direction, datagram, context.now);
-            let entry = FlowEntry { epoch: Cell::new(context.epoch), state: Cell::new(state.0) };
-            outcome.untracked = !context.tables.insert_flow(key, &entry);
+            let state = next(opener | left, direction, datagram, *now);
+            let entry = FlowEntry { epoch: Cell::new(*epoch), state: Cell::new(state.0) };
+            outcome.untracked = !tables.insert_flow(key, &entry);
         }
         (Verdict::Allow(_), None) => {}
     }
