@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use agent::ingest::load;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tests::cluster::{Cluster, Place, Proxy};
+use tests::cluster::{Cluster, Place, Proxy, eventually};
 
 /// What a real server takes: both take it, or both refuse it.
 const ALIKE: &[&str] = &["cluster/validation/alike.yaml", "../examples/tutorial"];
@@ -151,7 +151,11 @@ fn install_crd(cluster: &Cluster) {
     let crd = "config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml";
     let crd = Path::new(module["Dir"].as_str().expect("a folder")).join(crd);
     cluster.apply(&std::fs::read_to_string(crd).expect("the CRD"));
-    cluster.kubectl("wait crd/clusternetworkpolicies.policy.networking.k8s.io --for condition=Established");
+    // A definition of this moment has no conditions yet, which `kubectl wait` takes for an error.
+    let established = "kubectl wait crd/clusternetworkpolicies.policy.networking.k8s.io --for condition=Established";
+    eventually("the kind is established", 60, || {
+        cluster.try_run(Place::Outside, established).status.success().then_some(())
+    });
 }
 
 #[test]

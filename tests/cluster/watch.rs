@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use agent::watch::Resource;
 use serde_yaml_ng::Value;
 use tests::api_server::{ApiServer, RULES};
+use tests::cluster::eventually;
 use tests::following::Following;
 
 /// Not the real one, whose schema would keep out what these tests need: objects of a newer version.
@@ -30,6 +31,14 @@ fn cluster_policy(name: &str, peer: &str) -> String {
         "{{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {{name: {name}}}, \
          spec: {{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, ingress: [{{action: Deny, from: [{peer}]}}]}}}}"
     )
+}
+
+/// Defines the kind and waits until it is served. A definition of this moment has no conditions yet, which `kubectl wait`
+/// takes for an error.
+fn define(server: &ApiServer) {
+    server.apply(CLUSTER_NETWORK_POLICIES);
+    let established = "wait crd --all --for condition=Established --timeout 5s";
+    eventually("the kind is established", 60, || server.try_kubectl(established).then_some(()));
 }
 
 #[test]
@@ -64,8 +73,7 @@ fn a_kind_may_come_later_and_keeps_its_objects_while_it_is_not_served() {
     let first = following.until("a snapshot", Option::is_some).unwrap();
     assert!(first.world.cluster_network_policies.is_empty());
 
-    server.apply(CLUSTER_NETWORK_POLICIES);
-    server.kubectl("wait crd --all --for condition=Established --timeout 30s");
+    define(&server);
     server.apply(&cluster_policy("deny", "{namespaces: {}}"));
     following.until_world("the policy", |world| world.cluster_network_policies.contains_key("deny"));
 
@@ -119,8 +127,7 @@ fn a_list_after_a_gap_takes_the_old_world_s_place_as_a_whole() {
 fn what_is_not_understood_fails_closed_and_is_reported() {
     let server = ApiServer::start("w-strange");
     server.grant(RULES);
-    server.apply(CLUSTER_NETWORK_POLICIES);
-    server.kubectl("wait crd --all --for condition=Established --timeout 30s");
+    define(&server);
     server.apply(&cluster_policy("strange", "{planets: {}}"));
     let following = Following::start(&server);
     let snapshot = following.until("a snapshot", Option::is_some).unwrap();

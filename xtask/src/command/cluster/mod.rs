@@ -24,7 +24,7 @@ pub const USAGE: &str = "cargo xtask cluster COMMAND
   build                    only install and build what a cluster needs
   test [--release] [NAME…]
                            run the tests on clusters of their own; NAME is a file of tests/cluster
-                           --release: optimised, for those that measure (changes, scale, starts)
+                           --release: optimised, for those that measure (changes, scale, shares, starts)
                            BULKHEAD_CLUSTER=NAME uses one that is up";
 
 /// The programs that the scripts call, and Debian's packages that have them.
