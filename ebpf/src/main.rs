@@ -59,7 +59,10 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     if matches!(decided, Decided::Open) {
         judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
     }
-    let Some(seen) = SEEN.get(0) else { return TC_ACT_SHOT };
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
+    // SAFETY: as above.
+    let seen = unsafe { &mut *seen };
+    decide::check_brief(direction, &Buffer(context), seen);
     if seen.is_unsettled() {
         settle(direction as u64);
     }

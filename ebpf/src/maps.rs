@@ -13,8 +13,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use common::abi::{
-    Backend, Backends, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey, KernelLayout,
-    NatKey, PortRow, Profile, RuleKey, ServiceKey, Settings, TUNNEL_WORDS, Told, Traffic,
+    Backend, Backends, ChecksumLayout, Clock, Counter, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FragmentKey,
+    KernelLayout, NatKey, PortRow, Profile, RuleKey, ServiceKey, Settings, TUNNEL_WORDS, Told, Traffic,
 };
 use common::decide::Seen;
 
@@ -47,6 +47,10 @@ pub static LAYOUT: Global<KernelLayout> = Global::new(KernelLayout {
     hook: 0,
     pf: 0,
 });
+
+/// Fixed when the programs are loaded, as this kernel has it.
+#[unsafe(no_mangle)]
+pub static CHECKSUM: Global<ChecksumLayout> = Global::new(ChecksumLayout::UNKNOWN);
 
 /// Raised whenever an earlier allow may no longer hold.
 #[map]

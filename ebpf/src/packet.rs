@@ -1,9 +1,12 @@
 //! A socket buffer as a [`Packet`].
 
-use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes};
+use aya_ebpf::programs::TcContext;
 use common::parse::{Arrival, Packet};
 
 use crate::after_dnat::UNDECIDED;
+use crate::maps::CHECKSUM;
 
 pub struct Buffer<'a>(pub &'a TcContext);
 
@@ -74,6 +77,11 @@ impl Packet for Buffer<'_> {
     }
 
     #[inline(always)]
+    fn checksum_place(&self) -> Option<u32> {
+        if CHECKSUM.load().is_known == 0 { None } else { checksum_place(self.0) }
+    }
+
+    #[inline(always)]
     fn leave_undecided(&self) {
         // SAFETY: as above.
         unsafe { (*self.0.skb.skb).tc_index = UNDECIDED }
@@ -86,4 +94,30 @@ impl Packet for Buffer<'_> {
 fn load(context: &TcContext, offset: u32, into: *mut u8, length: u32) -> bool {
     // SAFETY: the callers' lengths are at most that of `into`; the verifier holds them to it.
     unsafe { bpf_skb_load_bytes(context.as_ptr(), offset, into.cast(), length) == 0 }
+}
+
+/// A function of its own for the sake of the stack.
+#[inline(never)]
+fn checksum_place(context: &TcContext) -> Option<u32> {
+    const CHECKSUM_PARTIAL: u8 = 3;
+    let layout = CHECKSUM.load();
+    if field::<u8>(context, layout.ip_summed) >> layout.shift & 3 != CHECKSUM_PARTIAL {
+        return None;
+    }
+    let [start, offset, mac] =
+        [layout.csum_start, layout.csum_offset, layout.mac_header].map(|at| field::<u16>(context, at));
+    Some((u32::from(start) + u32::from(offset)).wrapping_sub(u32::from(mac)))
+}
+
+/// A field of the kernel's socket buffer, which the context of a classifier is (`bpf_prog_run`, Linux 6.18). Zero where it
+/// cannot be read.
+#[inline(always)]
+fn field<T: Default>(context: &TcContext, offset: u32) -> T {
+    let mut value = T::default();
+    // SAFETY: the length is that of the value.
+    unsafe {
+        let at = context.as_ptr().cast::<u8>().add(offset as usize);
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, at.cast());
+    }
+    value
 }

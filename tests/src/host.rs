@@ -9,7 +9,8 @@ use common::abi::{
     Settings, TenantId, Ticks,
 };
 use common::decide::{
-    Addresses, Decided, Look, Rules, Seen, Verdict, check, judge_open, look, quote, read_closely, settle, track,
+    Addresses, Decided, Look, Rules, Seen, Verdict, check, check_brief, judge_open, look, quote, read_closely, settle,
+    track,
 };
 use common::parse::{Arrival, Packet};
 use ipnet::IpNet;
@@ -106,6 +107,7 @@ impl HostNode {
         if decided == Decided::Open {
             judge_open(direction, frame.arrival(), self, seen);
         }
+        check_brief(direction, frame, seen);
         if seen.is_unsettled() {
             settle(direction, self, seen);
         }
@@ -302,6 +304,11 @@ impl Packet for HostFrame {
     /// `BPF_PROG_TEST_RUN` gives every packet a socket.
     fn arrival(&self) -> Arrival {
         Arrival { ifindex: self.ifindex, ingress_ifindex: self.ingress_ifindex, has_socket: true }
+    }
+
+    /// `BPF_PROG_TEST_RUN` gives no packet a checksum that is still to be made.
+    fn checksum_place(&self) -> Option<u32> {
+        None
     }
 
     fn leave_undecided(&self) {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::btf::Types;
 use super::raw::{self, NetfilterHook};
-use super::{Options, Pins, clock, object};
+use super::{Options, Pins, clock, conntrack, object};
 
 const PROGRAM: &str = "after_dnat";
 pub(super) const PREFIX: &str = "after-dnat-";
@@ -124,6 +124,7 @@ fn remove(pins: &Pins, set: &str) -> Result<()> {
 
 /// The program, on the pinned maps.
 fn load(pins: &Pins, options: &Options) -> Result<OwnedFd> {
+    conntrack::load()?;
     let mut object = Object::parse(object::OBJECT).context("the BPF object in this binary cannot be read")?;
     let (settings, clock, layout) = (options.settings, clock::of_this_kernel()?, layout()?);
     let globals = [("SETTINGS", bytes::<Settings>(&settings)), ("CLOCK", bytes(&clock)), ("LAYOUT", bytes(&layout))];

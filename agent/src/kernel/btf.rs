@@ -33,7 +33,17 @@ struct Member {
 impl Types {
     /// # Errors
     /// The kernel does not describe its types, or in a way that this does not read.
+    pub(super) fn of_kernel() -> Result<Self> {
+        Self::read(None)
+    }
+
+    /// # Errors
+    /// As [`Self::of_kernel`].
     pub(super) fn of_kernel_with(module: &str) -> Result<Self> {
+        Self::read(Some(module))
+    }
+
+    fn read(module: Option<&str>) -> Result<Self> {
         let read = |name: &str| {
             let path = format!("{FOLDER}/{name}");
             fs::read(&path).with_context(|| format!("cannot read {path}"))
@@ -43,7 +53,9 @@ impl Types {
         let mut types = vec![Type::default()];
         base.read_types(&base, &mut types)?;
         // Built in, it has no types of its own.
-        if fs::exists(format!("{FOLDER}/{module}"))? {
+        if let Some(module) = module
+            && fs::exists(format!("{FOLDER}/{module}"))?
+        {
             let module = read(module)?;
             Section::of(&module)?.read_types(&base, &mut types)?;
         }
@@ -55,11 +67,20 @@ impl Types {
     /// # Errors
     /// There is no such structure or field, or the field is no whole number of bytes.
     pub(super) fn offset(&self, structure: &str, field: &str) -> Result<u32> {
+        let (offset, bits) = self.bits(structure, field)?;
+        ensure!(bits == 0, "{field} of the kernel's {structure} is no whole number of bytes");
+        Ok(offset)
+    }
+
+    /// The offset of a bit field: in bytes, and in bits from the lowest of that byte.
+    ///
+    /// # Errors
+    /// There is no such structure or field.
+    pub(super) fn bits(&self, structure: &str, field: &str) -> Result<(u32, u32)> {
         let of = |structure: &Type| self.find(structure, field);
         let bits = self.named(structure).find_map(of);
         let bits = bits.with_context(|| format!("the kernel's {structure} has no field {field}"))?;
-        ensure!(bits.is_multiple_of(8), "{field} of the kernel's {structure} is no whole number of bytes");
-        Ok(bits / 8)
+        Ok((bits / 8, bits % 8))
     }
 
     /// # Errors

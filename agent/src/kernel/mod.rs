@@ -6,7 +6,9 @@
 mod after_dnat;
 mod apply;
 mod btf;
+mod checksum;
 mod clock;
+mod conntrack;
 mod counters;
 mod expedited;
 mod flows;
@@ -30,7 +32,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 pub(crate) use clock::boot_time;
 pub use clock::{now_ticks, ticks_from_now};
-use common::abi::{Direction, Settings};
+use common::abi::{ChecksumLayout, Direction, Settings};
 pub use counters::MapUsage;
 use links::Hook;
 pub use links::{Attachment, destroy};
@@ -97,14 +99,15 @@ impl Datapath {
         let fresh = !pins.maps().join("FLOW").exists();
         pins.create()?;
         let wanted = options.after_dnat == AfterDnat::Auto;
+        let checksum = checksum::layout()?;
         // It makes the maps, which the program behind the rewriting needs.
-        let mut ebpf = load(pins, options, &definitions, wanted)?;
+        let mut ebpf = load(pins, options, &definitions, &checksum, wanted)?;
         let after_dnat = match options.after_dnat {
             AfterDnat::Auto => after_dnat::Links::attach(pins, options).map_err(|error| format!("{error:#}")),
             AfterDnat::Off => Err("it is switched off".to_owned()),
         };
         if wanted && after_dnat.is_err() {
-            ebpf = load(pins, options, &definitions, false)?;
+            ebpf = load(pins, options, &definitions, &checksum, false)?;
         }
         let mut maps =
             Maps::collect(|name| ebpf.take_map(name).with_context(|| format!("no map {name} in the object")))?;
@@ -167,7 +170,13 @@ impl Datapath {
 }
 
 /// The object on its pinned maps, which are made where they are not there.
-fn load(pins: &Pins, options: &Options, definitions: &[object::Definition], after_dnat: bool) -> Result<Ebpf> {
+fn load(
+    pins: &Pins,
+    options: &Options,
+    definitions: &[object::Definition],
+    checksum: &ChecksumLayout,
+    after_dnat: bool,
+) -> Result<Ebpf> {
     let btf = Btf::from_sys_fs().context("the kernel's own types cannot be read")?;
     let level = options.log_level as u8;
     let mut loader = EbpfLoader::new();
@@ -175,6 +184,7 @@ fn load(pins: &Pins, options: &Options, definitions: &[object::Definition], afte
     let settings = Settings { after_dnat: u32::from(after_dnat), ..options.settings };
     loader.btf(Some(&btf)).override_global("SETTINGS", &settings, true);
     loader.override_global("CLOCK", &clock, true);
+    loader.override_global("CHECKSUM", checksum, true);
     loader.override_global("AYA_LOG_LEVEL", &level, false);
     for definition in definitions {
         loader.map_max_entries(&definition.name, definition.entries());

@@ -9,6 +9,7 @@
     allow(unsafe_code, reason = "aya's `Pod` promises that a struct is plain bytes: `layout!` proves it")
 )]
 
+mod checksum;
 mod clock;
 mod counters;
 mod endpoint;
@@ -23,6 +24,7 @@ mod service;
 mod told;
 mod tunnel;
 
+pub use checksum::ChecksumLayout;
 pub use clock::{Clock, SECOND, Ticks, ticks};
 pub use counters::{Counter, DropKey, DropRow, Traffic};
 pub use endpoint::{DirectionRules, Endpoint, Interface, Mode, Profile, Settings};

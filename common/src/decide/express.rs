@@ -4,7 +4,8 @@
 use super::track::{flow_under, key_of, pass_on};
 use super::{Context, Look, Seen, Tables, receiver, sender};
 use crate::abi::{Direction, FlowKey};
-use crate::parse::{Datagram, ETHERTYPE_IPV4, Frame, Packet, plain_frame, plain_v4, plain_v6};
+use crate::parse::protocol::TCP;
+use crate::parse::{Datagram, ETHERTYPE_IPV4, Frame, Packet, is_written_over, plain_frame, plain_v4, plain_v6};
 
 /// Held, open, or not plain, or not as it should be. What is open is written down, briefly.
 #[inline(always)]
@@ -22,6 +23,11 @@ pub(super) fn look<'s, P: Packet, T: Tables>(
     };
     let Some((key, datagram)) = plain else { return Look::Unusual };
     let flow = flow_under(context, key, datagram.role);
+    // What belongs to a TCP connection is of no use elsewhere: it is not looked at again.
+    let may_stray = matches!(context.direction, Direction::Egress) && datagram.protocol != TCP && flow.is_known();
+    if may_stray && is_written_over(packet, &datagram) {
+        return Look::Unusual;
+    }
     if pass_on(context, packet, &flow, &datagram) {
         return Look::Held;
     }
@@ -43,8 +49,8 @@ fn own<T: Tables>(context: &Context<'_, T>, frame: &Frame, datagram: Option<Data
         return None;
     }
     let key = key_of(context.endpoint.id, context.direction, &datagram);
-    let Datagram { protocol, role, fin, rst, .. } = datagram;
-    Some((key, Datagram { protocol, role, fin, rst, ..Datagram::EMPTY }))
+    let Datagram { protocol, role, fin, rst, transport, .. } = datagram;
+    Some((key, Datagram { protocol, role, fin, rst, transport, ..Datagram::EMPTY }))
 }
 
 /// Writes down what is known of a plain packet: all that its judgement needs. Field by field, so that it does not come
@@ -59,7 +65,7 @@ fn write_down<T>(context: &Context<'_, T>, flow: &FlowKey, datagram: &Datagram, 
         Direction::Ingress => (flow.remote_port(), flow.local_port()),
     };
     (seen.datagram.protocol, seen.datagram.role) = (datagram.protocol, datagram.role);
-    (seen.datagram.fin, seen.datagram.rst) = (datagram.fin, datagram.rst);
+    (seen.datagram.fin, seen.datagram.rst, seen.datagram.transport) = (datagram.fin, datagram.rst, datagram.transport);
     seen.flow = *flow;
     seen.is_own = true;
 }

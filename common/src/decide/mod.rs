@@ -31,7 +31,8 @@ pub use tables::{Tables, behind, judge_profile};
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId, Ticks, ticks};
-use crate::parse::{Arrival, Datagram, Frame, Packet, Role, parse};
+use crate::parse::{Arrival, Datagram, Frame, Packet, Role, is_written_over, parse};
+use seen::Unsettled;
 
 /// The short look at a packet.
 #[must_use]
@@ -180,6 +181,22 @@ fn reopen<'a, T: Tables>(
     Ok(Context { direction, tables, slot, endpoint, epoch, now })
 }
 
+/// Drops a packet that judging allows although a checksum is to be written over what was read of it: what [`check`] does
+/// for those that are not plain.
+#[inline(always)]
+pub fn check_brief<P: Packet>(direction: Direction, packet: &P, seen: &mut Seen) {
+    let is_allowed = matches!(seen.outcome.verdict, Verdict::Allow(_));
+    if matches!(direction, Direction::Egress)
+        && is_allowed
+        && seen.is_brief()
+        && is_written_over(packet, &seen.datagram)
+    {
+        seen.outcome = Outcome { undecided: false, rule: 0, audited: None, ..seen.outcome };
+        seen.outcome.verdict = Verdict::Drop(DropReason::Malformed);
+        seen.unsettled = Unsettled::NOTHING;
+    }
+}
+
 /// Enters what a verdict means for the packet's flow and for the fragments behind it, where it
 /// [is unsettled](Seen::is_unsettled). A function of its own like [`judge_open`], and not a part of it: the frames of both
 /// do not fit on the programs' stack.
@@ -240,6 +257,9 @@ fn examine<P: Packet, T: Tables>(
         Direction::Ingress => receiver::check_frame(&seen.frame, context.endpoint)?,
     }
     read?;
+    if matches!(context.direction, Direction::Egress) {
+        sender::check_unsummed(packet, &seen.frame, &seen.datagram)?;
+    }
     if seen.frame.is_arp() {
         if matches!(context.direction, Direction::Egress) {
             sender::check_arp(packet, &seen.frame.arp, context.tables, context.endpoint)?;

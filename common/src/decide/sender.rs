@@ -4,7 +4,9 @@ use super::Tables;
 use super::tables::peer_of;
 use crate::abi::{Address, DropReason, Endpoint, PeerKind};
 use crate::parse::protocol::{ICMP, ICMPV6, IGMP, PIM, UDP};
-use crate::parse::{Arp, Datagram, Fragment, Frame, Neighbour, Packet, Quoted, Role, claims, is_bare_arp, quoted_ends};
+use crate::parse::{
+    Arp, Datagram, Fragment, Frame, Neighbour, Packet, Quoted, Role, claims, is_bare_arp, is_written_over, quoted_ends,
+};
 
 const ICMP_REDIRECT: u8 = 5;
 const ICMP_ROUTER_ADVERTISEMENT: u8 = 9;
@@ -92,6 +94,14 @@ pub(super) fn is_plain(frame: &Frame, datagram: &Datagram, endpoint: &Endpoint) 
         && endpoint.owns(&datagram.source)
         && !datagram.destination.is_link_local_v6()
         && !is_dhcp_server(datagram)
+}
+
+/// What the kernel has still to write into a packet: not what was read here.
+#[inline(always)]
+pub(super) fn check_unsummed<P: Packet>(packet: &P, frame: &Frame, datagram: &Datagram) -> Result<(), DropReason> {
+    let is_written_over =
+        if frame.is_arp() { packet.checksum_place().is_some() } else { is_written_over(packet, datagram) };
+    if is_written_over { Err(DropReason::Malformed) } else { Ok(()) }
 }
 
 /// The source address, and what only routers and DHCP servers send.

@@ -5,6 +5,7 @@
 //! frame lies in one piece: every byte comes through [`Packet`].
 
 mod arp;
+mod checksum;
 mod datagram;
 mod ethernet;
 mod icmp;
@@ -14,6 +15,7 @@ mod neighbour;
 mod transport;
 
 pub use arp::{Arp, is_bare_arp};
+pub use checksum::is_written_over;
 pub use datagram::{Datagram, Fragment, Role, protocol};
 pub use ethernet::{ETHERTYPE_IPV4, Frame, parse, plain_frame};
 pub use icmp::{Quoted, quoted, quoted_ends};
@@ -40,6 +42,9 @@ pub trait Packet {
     fn has_vlan_tag(&self) -> bool;
     /// The way that it came.
     fn arrival(&self) -> Arrival;
+    /// The place that a checksum is still to be written to, by the kernel or a device behind it, in bytes from the start of
+    /// the frame. `None` where none is.
+    fn checksum_place(&self) -> Option<u32>;
     /// Notes on the packet that it passes to be judged behind the node's rewriting.
     fn leave_undecided(&self);
 }

@@ -12,6 +12,13 @@ pub(in crate::decide) struct Flow<'a> {
     known: Known<'a>,
 }
 
+impl Flow<'_> {
+    #[inline(always)]
+    pub(in crate::decide) const fn is_known(&self) -> bool {
+        self.known.entry.is_some()
+    }
+}
+
 /// A flow's entry, if there is one.
 pub(super) struct Known<'a> {
     entry: Option<&'a FlowEntry>,
