@@ -256,12 +256,14 @@ fn flood_port(node: &FoundNode, stop: &AtomicBool, sent: &AtomicU64) {
         .expect("the pod's namespace");
 }
 
-/// A pod whose label changes and pods that are new, 100 a second, and policies of 10 KB, five a second: twenty times less
-/// than an API server takes, as a debug build is slower by as much.
+/// A pod whose label changes and pods that are new, and for every twenty of those a policy of 10 KB. `BULKHEAD_FLOOD` is how
+/// many pods a second: 100, as a debug build is slower by as much, or the 2,000 that an API server takes.
 fn flood_api(api: &ToldApi, stop: &AtomicBool, written: &AtomicU64) {
+    let a_second = std::env::var("BULKHEAD_FLOOD").map_or(100, |pods| pods.parse().expect("a number of pods"));
+    let (pause, begin) = (Duration::from_secs(2) / a_second, Instant::now());
     let blocks: Vec<Value> =
         (0..250).map(|n| json!({"ipBlock": {"cidr": format!("10.9.{}.{}/32", n >> 8, n & 255)}})).collect();
-    for number in 0.. {
+    for number in 0_u32.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
@@ -276,6 +278,7 @@ fn flood_api(api: &ToldApi, stop: &AtomicBool, written: &AtomicU64) {
             }));
         }
         written.fetch_add(2, Ordering::Relaxed);
-        sleep(Duration::from_millis(20));
+        // What was late is caught up with.
+        sleep((begin + pause * (number + 1)).saturating_duration_since(Instant::now()));
     }
 }
