@@ -64,7 +64,7 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     let seen = unsafe { &mut *seen };
     decide::check_brief(direction, &Buffer(context), seen);
     if seen.is_unsettled() {
-        settle(direction as u64);
+        decide::settle(direction, &Maps, seen);
     }
     if seen.outcome.undecided && matches!(direction, Direction::Egress) {
         Buffer(context).leave_undecided();
@@ -133,18 +133,6 @@ pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32) -> u64 {
     if let Some(seen) = SEEN.get_ptr_mut(0) {
         // SAFETY: as above.
         judge_open(direction, arrival, &Maps, unsafe { &mut *seen });
-    }
-    0
-}
-
-/// Settles what `SEEN` holds. As [`judge`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn settle(hook: u64) -> u64 {
-    let direction = if hook & 1 == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
-    if let Some(seen) = SEEN.get_ptr_mut(0) {
-        // SAFETY: as above.
-        decide::settle(direction, &Maps, unsafe { &mut *seen });
     }
     0
 }

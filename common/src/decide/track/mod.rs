@@ -58,8 +58,9 @@ pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen:
         Err(reason) => outcome.verdict = Verdict::Drop(reason),
         Ok(Origin::SamePod) => outcome.verdict = Verdict::Allow(AllowReason::SamePod),
         Ok(Origin::Peer { by_node }) => {
+            let port = port_out(context, datagram);
+            let tunnel = tunnel::is_refused(context.tables, port, remote.peer);
             let demand = demand::of(context, datagram, key, known.get().map(|(_, state)| state), by_node);
-            let tunnel = tunnel::is_refused(context.tables, port_out(context, datagram), remote.peer);
             *unsettled = Unsettled { opener: demand.opener, tunnel, is_known: known.get().is_some(), is_judged: true };
             let judgement = if tunnel && matches!(context.direction, Direction::Egress) {
                 Judgement::dropped(DropReason::Tunnel)
