@@ -46,8 +46,8 @@ impl Wire {
         assert_eq!(self.socket.send(frame).expect("the frame goes out"), frame.len());
     }
 
-    /// Sends a frame as one whose checksum is still to be made: over all bytes from `start`, written `offset` bytes behind
-    /// that (`virtio_net_hdr`, `PACKET_VNET_HDR`).
+    /// Sends a frame that leaves its checksum to the kernel: over all bytes from `start`, written `offset` bytes behind that
+    /// (`virtio_net_hdr`, `PACKET_VNET_HDR`).
     ///
     /// # Panics
     /// Where the kernel refuses the frame.

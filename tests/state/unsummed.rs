@@ -58,7 +58,7 @@ impl Field {
     }
 }
 
-/// Where a header's checksum begins, and the places in it: source port, destination port, its own checksum.
+/// The offset of the transport header in the frame, in bytes.
 fn transport(ends: &Ends) -> u16 {
     ETHERNET + if ends.destination.is_ipv6() { 40 } else { 20 }
 }
@@ -92,13 +92,13 @@ fn a_checksum_is_written_into_its_own_place_or_behind_the_headers() {
             field.drops("SCTP: over the ports", (at, 2), &ends.sctp(FROM, TO, 1));
             field.drops("an echo: over the identifier", (at, 4), &ends.echo(true, 7));
         }
-        options_and_fragments(&mut field);
+        options(&mut field);
         arp(&mut field);
     });
 }
 
-/// What is read at length.
-fn options_and_fragments(field: &mut Field) {
+/// Packets that are read at length: an IPv6 header with options in front of UDP.
+fn options(field: &mut Field) {
     let ends = field.pod.out(EXTERNAL[1].parse().expect("an address"));
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (ends.source, ends.destination) else { panic!("IPv6") };
     let behind = frames::extension(17, &frames::udp(FROM, TO, b"data"));

@@ -107,7 +107,7 @@ pub fn check<P: Packet, T: Tables>(
     let context = match begin(direction, packet, tables) {
         Ok(context) => context,
         Err(reason) => {
-            // It is nobody's packet: nothing is told of it.
+            // Its event says no addresses: there is no pod that they could be held against.
             *seen = Seen { outcome: Outcome::of(direction, 0), now: ticks(tables.time()), ..Seen::EMPTY };
             seen.outcome.verdict = Verdict::Drop(reason);
             return Decided::Seen;
