@@ -7,7 +7,7 @@ use agent::lab::{Cni, Lab};
 use common::abi::Direction::Egress;
 use common::abi::DropReason::Malformed;
 use tests::counters::{Counted, Counters};
-use tests::frames::{self, Ends};
+use tests::frames::{self, Ends, Ipv4};
 use tests::inside::{self, EXTERNAL, Inside, RED_AND_BLUE, outside};
 use tests::wire::Wire;
 
@@ -93,6 +93,7 @@ fn a_checksum_is_written_into_its_own_place_or_behind_the_headers() {
             field.drops("an echo: over the identifier", (at, 4), &ends.echo(true, 7));
         }
         options(&mut field);
+        fragments(&mut field);
         arp(&mut field);
     });
 }
@@ -107,6 +108,35 @@ fn options(field: &mut Field) {
     field.arrives("behind options", (at, 6), &frame);
     field.drops("behind options, over the port", (at, 2), &frame);
     field.drops("behind options, over the options", (at - 8, 0), &frame);
+}
+
+/// A first fragment shows its ports; a later one has only addresses to write over.
+fn fragments(field: &mut Field) {
+    for external in EXTERNAL {
+        let ends = field.pod.out(external.parse().expect("an address"));
+        let data = frames::udp(FROM, TO, b"the data");
+        for (id, (offset, name)) in [(0, "a first fragment"), (2, "a later fragment")].into_iter().enumerate() {
+            let id = 70 + id as u16;
+            let (frame, at) = match (ends.source, ends.destination) {
+                (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                    let mut header = Ipv4 { protocol: 17, id, ..Ipv4::new(source, destination) };
+                    (header.more_fragments, header.fragment_offset) = (true, offset);
+                    (ends.ethernet(0x0800, &frames::ipv4(&header, &data)), transport(&ends))
+                }
+                (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                    let behind = frames::fragment_header(17, offset, true, id.into(), &data);
+                    let packet = frames::ipv6(source, destination, 64, 44, &behind);
+                    (ends.ethernet(0x86dd, &packet), transport(&ends) + 8)
+                }
+                _ => panic!("both ends are of one family"),
+            };
+            let least = transport(&ends) - ETHERNET;
+            field.drops(&format!("{name}: over the destination address"), (least, ETHERNET - 2), &frame);
+            if offset == 0 {
+                field.drops(&format!("{name}: over the destination port"), (at, 2), &frame);
+            }
+        }
+    }
 }
 
 /// On a bridge it reaches who believes it.

@@ -1,6 +1,6 @@
 //! Loading of the kernel's connection tracking, where it is a module.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
@@ -24,11 +24,16 @@ fn request() -> [u8; 20] {
 /// # Errors
 /// There is no socket for it, or nothing that can be asked.
 pub(super) fn load() -> Result<()> {
+    ask().map(drop)
+}
+
+/// The socket that is answered at.
+fn ask() -> Result<OwnedFd> {
     let protocol = SockProtocol::NetlinkNetFilter;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
         .context("no socket for netfilter")?;
     send(socket.as_raw_fd(), &request(), MsgFlags::empty()).context("the kernel has no connection tracking")?;
-    Ok(())
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -37,13 +42,10 @@ mod tests {
 
     use super::*;
 
-    /// That the kernel understands the question. Whether it loads a module for it, only a kernel tells that has one.
+    /// The kernel understands the question. Whether it loads a module for it, only a kernel tells that has one.
     #[test]
     fn the_kernel_answers_with_statistics() {
-        load().expect("connection tracking");
-        let protocol = SockProtocol::NetlinkNetFilter;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).expect("a socket");
-        send(socket.as_raw_fd(), &request(), MsgFlags::empty()).expect("sent");
+        let socket = ask().expect("connection tracking");
         let mut answer = [0; 256];
         let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).expect("an answer");
         assert!(length > 20);

@@ -25,9 +25,10 @@ pub use after_dnat::{
     Connection, Passage, holds_after_dnat, judge_receiver, judge_sender, settle_after_dnat, went_undecided,
 };
 pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, calls_agent, consult, foreign, judge};
-pub use seen::{NO_SLOT, Outcome, Seen};
+pub use seen::{Outcome, Seen};
 pub use service::{Addresses, Behind, Call, Called, Decision, MaybeService, Remote, delegate};
 pub use tables::{Tables, behind, judge_profile};
+pub use track::settle;
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId, Ticks, ticks};
@@ -123,11 +124,7 @@ pub fn check<P: Packet, T: Tables>(
         Ok(Step::Track) => return Decided::Sound,
         Err(reason) => {
             seen.outcome.verdict = Verdict::Drop(reason);
-            let remote = match direction {
-                Direction::Egress => &seen.datagram.destination,
-                Direction::Ingress => &seen.datagram.source,
-            };
-            let peer = tables.peer(remote).unwrap_or(Peer::EXTERNAL);
+            let peer = tables.peer(seen.remote(direction)).unwrap_or(Peer::EXTERNAL);
             name_tenants(&context, peer, &mut seen.outcome);
         }
     }
@@ -195,13 +192,6 @@ pub fn check_brief<P: Packet>(direction: Direction, packet: &P, seen: &mut Seen)
         seen.outcome.verdict = Verdict::Drop(DropReason::Malformed);
         seen.unsettled = Unsettled::NOTHING;
     }
-}
-
-/// Enters what a verdict means for the packet's flow and for the fragments behind it, where it
-/// [is unsettled](Seen::is_unsettled). It is no part of [`judge_open`], whose frame it would make too large.
-#[inline(always)]
-pub fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
-    track::settle(direction, tables, seen);
 }
 
 /// Finds the endpoint.

@@ -54,7 +54,7 @@ impl Outcome {
 }
 
 /// No endpoint's record: more than there can be.
-pub const NO_SLOT: u32 = u32::MAX;
+const NO_SLOT: u32 = u32::MAX;
 
 /// What has been read of a packet and decided about it.
 ///
@@ -72,7 +72,7 @@ pub struct Seen {
     pub epoch: u64,
     /// The moment of the packet.
     pub now: Ticks,
-    /// Number of the endpoint's record; [`NO_SLOT`] where there is no endpoint.
+    /// Number of the endpoint's record; that of none where there is no endpoint.
     pub slot: u32,
     /// The address of the packet at the pod's end is the pod's own.
     pub is_own: bool,

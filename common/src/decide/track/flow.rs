@@ -39,7 +39,7 @@ impl<'a> Known<'a> {
 #[inline(always)]
 pub(in crate::decide) fn quote<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, seen: &mut Seen) {
     match keys::quoted_key(context, packet, &seen.datagram) {
-        Some(key) if live_flow(context, &key).is_some() => seen.flow = key,
+        Some(key) if flow_at(context.tables, context.now, &key).is_some() => seen.flow = key,
         _ => seen.datagram.role = Role::Stateless,
     }
 }
@@ -66,19 +66,13 @@ pub(super) fn known<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey, role
     if matches!(role, Role::Opens | Role::Stateless) {
         return Known::NONE;
     }
-    match live_flow(context, key) {
+    match flow_at(context.tables, context.now, key) {
         Some((entry, state)) => Known { entry: Some(entry), state },
         None => Known::NONE,
     }
 }
 
-/// The flow's entry, unless it has expired.
-#[inline(always)]
-pub(super) fn live_flow<'a, T: Tables>(context: &Context<'a, T>, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
-    flow_at(context.tables, context.now, key)
-}
-
-/// The same, at a moment.
+/// The flow's entry, unless it has expired at this moment.
 #[inline(always)]
 pub(super) fn flow_at<'a, T: Tables>(tables: &'a T, now: Ticks, key: &FlowKey) -> Option<(&'a FlowEntry, FlowState)> {
     let entry = tables.flow(key)?;

@@ -10,7 +10,7 @@ mod origin;
 use core::cell::Cell;
 
 use demand::Demand;
-use flow::{Known, flow_at, flow_of, known, live_flow};
+use flow::{Known, flow_at, flow_of, known};
 pub(super) use flow::{flow_under, pass_on, quote};
 pub(super) use keys::{key_of, local_index};
 use origin::Origin;
@@ -95,7 +95,7 @@ fn already_judged<T: Tables>(
     if !hidden {
         return None;
     }
-    let (entry, state) = live_flow(context, key)?;
+    let (entry, state) = flow_at(context.tables, context.now, key)?;
     if !state.is(FlowState::AFTER_DNAT) || !state.is(FlowState::BY_PEER) || state.is(FlowState::TOMBSTONE) {
         return None;
     }
@@ -226,9 +226,11 @@ fn port_out<T>(context: &Context<'_, T>, datagram: &Datagram) -> PortKey {
     PortKey::new(datagram.protocol, port)
 }
 
-/// Turns a verdict into what it means for the packet's flow and for the fragments behind it.
+/// Enters what a verdict means for the packet's flow and for the fragments behind it, where it
+/// [is unsettled](Seen::is_unsettled). It is no part of [`judge_open`](super::judge_open), whose frame it would make too
+/// large.
 #[inline(always)]
-pub(super) fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
+pub fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
     if seen.unsettled.is_judged {
         settle_flow(direction, tables, seen);
     }
