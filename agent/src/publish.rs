@@ -1,12 +1,14 @@
 //! From a world to the kernel: compile it, compare, write what differs, and later remove what nothing leads to.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use policy::compile::{Compiled, Input, NodeView, hold};
+use policy::compile::{Compiled, Digest, Id, Input, NodeView, hold};
 use policy::model::Config;
 use policy::plan::{Observed, Op, PlanError, PrepareError, diff, prepare};
 
@@ -135,8 +137,18 @@ impl Publisher {
         Ok(Published { operations, compile, apply: begin.elapsed() - compile })
     }
 
-    fn take_held(&mut self, maps: &Maps) -> Result<Observed> {
-        self.held.take().map_or_else(|| maps.observe(), Ok)
+    fn take_held(&mut self, maps: &mut Maps) -> Result<Observed> {
+        if let Some(held) = self.held.take() {
+            return Ok(held);
+        }
+        let mut held = maps.observe()?;
+        // Not where numbers stand without one: all would be numbered anew, beside what is in force.
+        if held.ids.0.is_empty() {
+            let op = Op::SetId { id: Id::SECRET, digest: secret()? };
+            maps.carry_out(&op)?;
+            op.apply_to(&mut held);
+        }
+        Ok(held)
     }
 
     fn apply(&mut self, maps: &mut Maps, change: &[Op], leftovers: Vec<Op>) -> Result<()> {
@@ -159,4 +171,14 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// Random bits of the kernel's.
+fn secret() -> Result<Digest> {
+    const SOURCE: &str = "/dev/urandom";
+    let mut bits = Digest::default();
+    File::open(SOURCE)
+        .and_then(|mut source| source.read_exact(&mut bits))
+        .with_context(|| format!("cannot read {SOURCE}"))?;
+    Ok(bits)
 }

@@ -5,7 +5,7 @@ mod world;
 
 use common::abi::{AllowReason, Direction, DropReason, PeerKind, PortKey};
 use common::decide::Verdict;
-use policy::compile::{Ids, Kind, compile};
+use policy::compile::{Id, Ids, Kind, compile};
 use policy::model::{NetworkPolicy, Peer, Rule};
 use world::{Scene, block, ip, own_pods, pods, policy, rule, selector, tcp, to_tcp};
 
@@ -91,5 +91,24 @@ fn another_policy_renumbers_nobody() {
     }
     for (key, program) in &first.desired.tables.rules {
         assert_eq!(second.desired.tables.rules.get(key), Some(program));
+    }
+}
+
+#[test]
+fn digests_are_of_a_nodes_own_secret_which_stays() {
+    let scene = ingress_of(vec![rule(&[own_pods("app=b")], &[tcp(80)])]);
+    let on = |secret: [u8; 16]| {
+        let first = compile(&scene.input(), &Ids([(Id::SECRET, secret)].into()), None).unwrap().desired.ids;
+        let again = compile(&scene.input(), &first, None).unwrap().desired.ids;
+        assert_eq!(first, again);
+        assert_eq!(first.0.get(&Id::SECRET), Some(&secret));
+        first
+    };
+    let (one, two) = (on([1; 16]), on([2; 16]));
+    assert!(one.0.keys().eq(two.0.keys()), "the numbers are the same");
+    for kind in Kind::ALL.into_iter().filter(|kind| one.numbers(*kind).next().is_some()) {
+        // The last bytes of a program's are its length.
+        let differs = |(one, two): ((u32, &[u8; 16]), (u32, &[u8; 16]))| one.1[..12] != two.1[..12];
+        assert!(one.of(kind).zip(two.of(kind)).all(differs), "{}", kind.name());
     }
 }

@@ -9,6 +9,7 @@ use agent::kernel::{MapCapacities, Maps};
 use agent::node::{EndpointState, Enforcement, uninstall};
 use aya::programs::{SchedClassifier, TcAttachType};
 use common::abi::{DropReason, VERSION};
+use policy::compile::Id;
 use tests::found::FoundNode;
 use tests::until::Until;
 
@@ -71,6 +72,12 @@ fn drops(node: &FoundNode, reason: DropReason) -> u64 {
     let maps = Maps::open(&node.pins, &MapCapacities::default()).unwrap();
     let drops = maps.drops().unwrap();
     drops.iter().filter(|(key, _)| key.reason() == Some(reason)).map(|(_, traffic)| traffic.packets).sum()
+}
+
+/// The key of the digests in the node's map.
+fn secret(node: &FoundNode) -> Option<[u8; 16]> {
+    let maps = Maps::open(&node.pins, &MapCapacities::default()).unwrap();
+    maps.observe().unwrap().ids.0.get(&Id::SECRET).copied()
 }
 
 /// A connection from the client to port 80 of the server.
@@ -169,6 +176,8 @@ fn what_is_enforced_outlives_the_agent_and_its_successor_takes_over() {
     agent.world(WORLD);
     let first = agent.wait_for_enforced(2);
     let mut connection = connect(&node);
+    let first_secret = secret(&node);
+    assert!(first_secret.is_some_and(|bits| bits != [0; 16]), "{first_secret:?}");
     drop(agent);
     assert!(!node.reaches("client", SERVER, 9999), "nobody is there and it is enforced");
     assert!(node.reaches("client", SERVER, 80));
@@ -187,6 +196,7 @@ fn what_is_enforced_outlives_the_agent_and_its_successor_takes_over() {
     let second = agent.wait_for_enforced(3);
     let ids = |status: &agent::node::Status| -> Vec<u32> { status.endpoints.iter().map(|it| it.id).collect() };
     assert_eq!(ids(&first)[..], ids(&second)[..2], "bindings are remembered");
+    assert_eq!(secret(&node), first_secret, "numbers stand for what they stood for");
     assert!(!node.reaches("other", SERVER, 80));
     talk(&mut connection);
 }

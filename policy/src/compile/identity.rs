@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::both::both;
 use super::class::Classes;
 use super::hash::{HashMap, HashSet};
-use super::ids::{Digest, digest};
+use super::ids::{ContentHash, Digest};
 use super::mentions::Mentions;
 use crate::model::tenants::{Membership, NamespaceTenancy, Tenancy};
 use crate::model::{Labels, Namespace, Pod, PodKey, Protocol, World};
@@ -54,8 +54,8 @@ pub(super) struct Inhabited<'a> {
     pub(super) pods: Range<usize>,
     /// Indices into [`Identities::list`].
     pub(super) identities: Range<usize>,
-    /// Its name, and those of its labels that some selector asks for.
-    content: Digest,
+    /// Those of its labels that some selector asks for.
+    asked: Projection<'a>,
 }
 
 /// Numbers behind port names, ascending, each once.
@@ -115,14 +115,16 @@ impl<'a> Identities<'a> {
     /// What each identity stands for: tenant, namespace, labels and ports, each a digest, because many identities share
     /// it. Only what its pods have: a label or a port name that nobody mentioned before changes no identity of a pod
     /// without it.
-    pub(super) fn add_digests(&self, tenancy: &Tenancy<'_>, digests: &mut Vec<Digest>) {
-        let tenants: Vec<Digest> = tenancy.tenants().iter().map(digest).collect();
-        let labels: Vec<Digest> = self.label_sets.iter().map(|(projection, _)| digest(projection)).collect();
-        let ports: Vec<Digest> = self.port_sets.iter().map(digest).collect();
+    pub(super) fn add_digests(&self, tenancy: &Tenancy<'_>, hash: ContentHash, digests: &mut Vec<Digest>) {
+        let tenants: Vec<Digest> = tenancy.tenants().iter().map(|tenant| hash.digest(tenant)).collect();
+        let namespaces: Vec<Digest> =
+            self.namespaces.iter().map(|it| hash.digest(&(&it.namespace.name, &it.asked))).collect();
+        let labels: Vec<Digest> = self.label_sets.iter().map(|(projection, _)| hash.digest(projection)).collect();
+        let ports: Vec<Digest> = self.port_sets.iter().map(|ports| hash.digest(ports)).collect();
         let content = |identity: &Identity| {
             let tenant = identity.tenant.map_or(Digest::default(), |tenant| tenants[tenant]);
-            let namespace = self.namespaces[identity.namespace].content;
-            digest([tenant, namespace, labels[identity.labels], ports[identity.ports]].as_flattened())
+            let of_parts = [tenant, namespaces[identity.namespace], labels[identity.labels], ports[identity.ports]];
+            hash.digest(of_parts.as_flattened())
         };
         digests.extend(self.list.iter().map(content));
     }
@@ -222,14 +224,13 @@ impl<'a, 'm> Found<'a, 'm> {
             self.add_host_ports(pod);
         }
         if self.identities.pods.len() > first_pod {
-            let asked: Projection<'_> =
-                project(&namespace.labels, |key| self.mentions.namespace_keys.contains(key)).collect();
+            let asked = project(&namespace.labels, |key| self.mentions.namespace_keys.contains(key)).collect();
             self.identities.namespaces.push(Inhabited {
                 namespace,
                 place,
                 pods: first_pod..self.identities.pods.len(),
                 identities: first_identity..self.identities.list.len(),
-                content: digest(&(&namespace.name, asked)),
+                asked,
             });
         }
     }

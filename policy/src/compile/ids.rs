@@ -23,10 +23,12 @@ pub enum Kind {
     Profile = 7,
     /// What is behind a Service's port.
     Backends = 8,
+    /// The node's own key of all these digests ([`Id::SECRET`]).
+    Secret = 9,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Class,
         Self::Set,
@@ -35,6 +37,7 @@ impl Kind {
         Self::Program,
         Self::Profile,
         Self::Backends,
+        Self::Secret,
     ];
 
     /// The kind with that number in the `IDS` map.
@@ -54,6 +57,7 @@ impl Kind {
             Self::Program => "program",
             Self::Profile => "profile",
             Self::Backends => "backends",
+            Self::Secret => "secret",
         }
     }
 }
@@ -65,11 +69,22 @@ pub struct Id {
     pub number: u32,
 }
 
+impl Id {
+    /// The one secret of a node. Who knows it may find two programs with one digest, 2^48 hashes away: 96 bits stand for
+    /// a program.
+    pub const SECRET: Self = Self { kind: Kind::Secret, number: 0 };
+}
+
 /// The `IDS` map: every number in use, and the digest of what it stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids(pub BTreeMap<Id, Digest>);
 
 impl Ids {
+    /// The hash of this node's contents.
+    pub(super) fn hash(&self) -> ContentHash {
+        self.0.get(&Id::SECRET).map_or(ContentHash::PUBLIC, ContentHash::keyed)
+    }
+
     /// The numbers of a kind that are in use.
     pub fn numbers(&self, kind: Kind) -> impl Iterator<Item = u32> {
         self.of(kind).map(|(number, _)| number)
@@ -101,15 +116,26 @@ pub(super) const fn program_length(digest: &Digest) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Keys of the hash. They are no secret: they make it a function of its own.
-const KEYS: (u64, u64) = (0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
+/// Makes the digest of a content.
+#[derive(Clone, Copy)]
+pub(super) struct ContentHash(u64, u64);
 
-pub(super) fn digest(content: &(impl Hash + ?Sized)) -> Digest {
-    let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
-    content.hash(&mut hasher);
-    let (high, low) = hasher.finish128().as_u64();
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&high.to_be_bytes());
-    bytes[8..].copy_from_slice(&low.to_be_bytes());
-    bytes
+impl ContentHash {
+    /// Where no node has a secret: for questions, and for what is never enforced.
+    const PUBLIC: Self = Self(0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
+
+    fn keyed(secret: &Digest) -> Self {
+        let key = u128::from_be_bytes(*secret);
+        Self((key >> 64) as u64, key as u64)
+    }
+
+    pub(super) fn digest(self, content: &(impl Hash + ?Sized)) -> Digest {
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
+        content.hash(&mut hasher);
+        let (high, low) = hasher.finish128().as_u64();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&high.to_be_bytes());
+        bytes[8..].copy_from_slice(&low.to_be_bytes());
+        bytes
+    }
 }

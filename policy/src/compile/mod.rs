@@ -121,7 +121,7 @@ fn attempt(
     let policies = Policies::of(input.world);
     let mut found = Ok(Default::default());
     let (namespaces, mut numbering) = both(
-        || found = subjects::subjects(input, tenancy, &policies, meter),
+        || found = subjects::subjects(input, tenancy, &policies, ids.hash(), meter),
         || (Namespaces::of(input.world), Numbering::new(ids)),
     );
     let (subjects, sets) = found?;
@@ -141,7 +141,7 @@ fn attempt(
     let rows = both(
         || {
             closed = closed::closed(input.world, &policies, &namespaces, &identities, &mut for_doors);
-            identities.add_digests(tenancy, &mut digests);
+            identities.add_digests(tenancy, ids.hash(), &mut digests);
         },
         || rows.of_sets(&live, &sets),
     );

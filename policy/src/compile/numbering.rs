@@ -9,11 +9,12 @@ use common::abi::{Peer, PortRow, ProgramRef, TenantId};
 
 use super::CompileError;
 use super::hash::{HashMap, RandomState};
-use super::ids::{Digest, Id, Ids, Kind, digest, program_length};
+use super::ids::{ContentHash, Digest, Id, Ids, Kind, program_length};
 
 /// Numbers of one compile, on top of those that the kernel holds.
 pub(super) struct Numbering<'a> {
     held: &'a Ids,
+    hash: ContentHash,
     held_by_digest: ByDigest,
     /// Where the search for a free number goes on, by kind and first number.
     next: BTreeMap<(Kind, u32), u32>,
@@ -31,6 +32,7 @@ impl<'a> Numbering<'a> {
         let held_by_digest = held.0.iter().rev().map(|(id, &digest)| ((id.kind, digest), id.number)).collect();
         Self {
             held,
+            hash: held.hash(),
             held_by_digest,
             next: BTreeMap::new(),
             free_rows: FreeRows::new(held),
@@ -44,9 +46,10 @@ impl<'a> Numbering<'a> {
         self.given_by_digest.len()
     }
 
-    /// Every number that this compile uses.
+    /// Every number that this compile uses, and the node's secret.
     pub(super) fn into_ids(self) -> Ids {
-        Ids(self.given.into_iter().collect())
+        let secret = self.held.0.get(&Id::SECRET).map(|&secret| (Id::SECRET, secret));
+        Ids(self.given.into_iter().chain(secret).collect())
     }
 
     pub(super) fn identity(&mut self, content: Digest) -> Result<u32, CompileError> {
@@ -54,7 +57,7 @@ impl<'a> Numbering<'a> {
     }
 
     pub(super) fn class(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
-        self.once(Kind::Class, digest(content), "CIDR classes", Peer::MAX_CLASS, "let fewer ipBlocks overlap")
+        self.once(Kind::Class, self.hash.digest(content), "CIDR classes", Peer::MAX_CLASS, "let fewer ipBlocks overlap")
     }
 
     pub(super) fn set(&mut self, content: Digest) -> Result<u32, CompileError> {
@@ -68,29 +71,35 @@ impl<'a> Numbering<'a> {
         } else {
             1..=TenantId::QUARANTINE - 1
         };
-        self.number(Kind::Tenant, digest(content), "tenants", numbers, "let fewer tenants share the cluster")
+        self.number(Kind::Tenant, self.hash.digest(content), "tenants", numbers, "let fewer tenants share the cluster")
             .map(TenantId)
     }
 
     pub(super) fn rule(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
-        self.number(Kind::Rule, digest(content), "rules", 1..=u32::MAX, "write fewer rules for one node's pods")
+        self.number(
+            Kind::Rule,
+            self.hash.digest(content),
+            "rules",
+            1..=u32::MAX,
+            "write fewer rules for one node's pods",
+        )
     }
 
     /// Index 0 stays unwritten: an endpoint without a profile drops.
     pub(super) fn profile(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
-        self.number(Kind::Profile, digest(content), "profiles", 1..=u32::MAX, "run fewer pods on the node")
+        self.number(Kind::Profile, self.hash.digest(content), "profiles", 1..=u32::MAX, "run fewer pods on the node")
     }
 
     /// Number 0 stays unwritten: nobody can tell what is behind it.
     pub(super) fn backends(&mut self, content: &impl Hash) -> Result<u32, CompileError> {
         let remedy = "let fewer Services be called";
-        self.number(Kind::Backends, digest(content), "groups of backends", 1..=u32::MAX, remedy)
+        self.number(Kind::Backends, self.hash.digest(content), "groups of backends", 1..=u32::MAX, remedy)
     }
 
     /// The place of a program's rows.
     pub(super) fn program(&mut self, rows: &[PortRow]) -> Result<ProgramRef, CompileError> {
         let length = rows.len() as u32;
-        let mut content = digest(&rows);
+        let mut content = self.hash.digest(&rows);
         content[12..].copy_from_slice(&length.to_be_bytes());
         let known = (Kind::Program, content);
         let first = match self.given_by_digest.get(&known).or_else(|| self.held_by_digest.get(&known)) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::abi::Direction;
 
 use super::hash::HashMap;
-use super::ids::{Digest, digest};
+use super::ids::{ContentHash, Digest};
 use super::meter::{Meter, Payer, Stop};
 use super::policies::Policies;
 use super::set::{PolicySet, Selecting, named_numbers, rules_of};
@@ -40,9 +40,10 @@ pub(super) fn subjects<'a>(
     input: &Input<'a>,
     tenancy: &Tenancy<'_>,
     policies: &Policies<'a>,
+    hash: ContentHash,
     meter: &mut Meter<'_>,
 ) -> Result<(Vec<Subject<'a>>, Sets), Stop> {
-    let mut found = Found { sets: Sets::new(), selected: HashMap::default(), meter };
+    let mut found = Found { sets: Sets::new(), selected: HashMap::default(), hash, meter };
     let mut subjects = Vec::with_capacity(input.node.endpoints.len());
     for binding in &input.node.endpoints {
         let pod = binding.pod.as_ref().and_then(|key| input.world.pods.get(key)).filter(|pod| !pod.host_network);
@@ -68,6 +69,7 @@ pub(super) fn subjects<'a>(
 struct Found<'m, 'a> {
     sets: Sets,
     selected: HashMap<Selection, Digest>,
+    hash: ContentHash,
     meter: &'m mut Meter<'a>,
 }
 
@@ -89,7 +91,7 @@ impl Found<'_, '_> {
         let size = rules.map(|rule| 1 + rule.peers.len() + rule.ports.len()).sum();
         self.meter.spend(Payer::Namespace(&pod.namespace), size)?;
         let set = PolicySet::of(direction, selecting, pod);
-        let content = digest(&set);
+        let content = self.hash.digest(&set);
         self.sets.insert(content, Arc::new(set));
         self.selected.insert(selection, content);
         Ok(Some(content))
