@@ -99,6 +99,24 @@ fn a_routing_header_with_segments_left_hides_the_destination() {
 }
 
 #[test]
+fn a_source_route_that_leads_on_hides_the_destination() {
+    let read = |options: &[u8], fragment_offset| {
+        let header = Ipv4 { options: options.to_vec(), fragment_offset, ..v4_header() };
+        read(v4_packet(&header, &frames::tcp(40000, 443, SYN)))
+    };
+    for (kind, offset) in [(131, 0), (137, 0), (131, 10)] {
+        let leads_on = read(&[1, kind, 7, 4, 192, 0, 2, 1], offset);
+        assert_eq!(leads_on, Err(DropReason::UnsupportedProtocol));
+        assert!(read(&[1, kind, 7, 8, 192, 0, 2, 1], offset).is_ok(), "it has been followed");
+        assert!(read(&[0, kind, 7, 4, 192, 0, 2, 1], offset).is_ok(), "behind the last option");
+    }
+    assert!(read(&[148, 4, 0, 0], 0).is_ok(), "a router alert");
+    for not_whole in [[131, 9, 4, 0], [148, 1, 0, 0], [1, 1, 148, 4], [1, 1, 1, 131]] {
+        assert_eq!(read(&not_whole, 0), Err(DropReason::Malformed), "{not_whole:?}");
+    }
+}
+
+#[test]
 fn never_reads_ports_of_a_later_fragment() {
     let later = Ipv4 { fragment_offset: 10, protocol: UDP, ..v4_header() };
     let seen = read(v4_packet(&later, b"xxxxxxxxxxxxxxxx")).unwrap();

@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791), options honoured for the length that they have.
 //!
-//! A source route is not looked for: whoever follows one sends on what carries another's source address, and
-//! that is dropped at its own veth; nodes do not follow any (`accept_source_route`).
+//! A source route that still has somewhere to go is refused: its packet ends where no policy has been asked about. Nodes
+//! follow none unless they are told to (`accept_source_route`), but a router behind them may.
 
 use super::{Datagram, ETHERNET, Fragment, Packet, be16, byte, transport};
 use crate::abi::{Address, DropReason};
@@ -9,11 +9,21 @@ use crate::abi::{Address, DropReason};
 const MINIMUM: u32 = 20;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
+/// Kinds of options (RFC 791 §3.1).
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const LOOSE_SOURCE_ROUTE: u8 = 131;
+const STRICT_SOURCE_ROUTE: u8 = 137;
+/// Bytes of options that a header can have, of which an option takes one at least.
+const MAX_OPTIONS: u32 = 40;
 
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
     let words = packet.words::<14, 5>().ok_or(DropReason::Malformed)?;
     let header = read(words, packet.length(), datagram)?;
+    if header != MINIMUM {
+        check_options(packet, ETHERNET + header)?;
+    }
     if matches!(datagram.fragment, Fragment::Later) {
         return Ok(());
     }
@@ -51,4 +61,34 @@ fn read(words: [u32; 5], frame: u32, datagram: &mut Datagram) -> Result<u32, Dro
     datagram.fragment_id = u32::from(id);
     datagram.fragment = transport::fragment(fragment & OFFSET, fragment & MORE_FRAGMENTS != 0, datagram.protocol)?;
     Ok(header)
+}
+
+/// Follows the options of a header that ends there.
+///
+/// # Errors
+/// One of them is not whole, or leads on.
+#[inline(never)]
+fn check_options<P: Packet>(packet: &P, end: u32) -> Result<(), DropReason> {
+    let mut at = ETHERNET + MINIMUM;
+    for _ in 0..MAX_OPTIONS {
+        if at >= end {
+            break;
+        }
+        let [kind, length]: [u8; 2] = packet.load(at).ok_or(DropReason::Malformed)?;
+        at += match kind {
+            END_OF_OPTIONS => break,
+            NO_OPERATION => 1,
+            _ if length < 2 || at + u32::from(length) > end => return Err(DropReason::Malformed),
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => {
+                let [next]: [u8; 1] = packet.load(at + 2).ok_or(DropReason::Malformed)?;
+                // Behind the last address, counted from 1, the route has been followed to its end.
+                if next <= length {
+                    return Err(DropReason::UnsupportedProtocol);
+                }
+                u32::from(length)
+            }
+            _ => u32::from(length),
+        };
+    }
+    Ok(())
 }
