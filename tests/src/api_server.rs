@@ -222,6 +222,18 @@ impl ApiServer {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Starts kubectl, whose output is read while it runs.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn kubectl_follow(&self, arguments: &str) -> Child {
+        let mut kubectl = Command::new(binary("kubectl"));
+        kubectl.args(arguments.split_whitespace()).arg("--cache-dir").arg(self.folder.path().join("cache"));
+        kubectl.arg("--kubeconfig").arg(self.admin_config()).stdout(Stdio::piped());
+        self.run(|| kubectl.spawn().expect("kubectl"))
+    }
+
     fn kubectl_output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: &str) -> Output {
         let prepare = |kubectl: &mut Command| {
             kubectl.args(arguments).arg("--cache-dir").arg(self.folder.path().join("cache"));

@@ -1,4 +1,4 @@
-//! The process that is measured, and what it says of itself.
+//! The processes that see the objects: the one that is measured, and one that watches another namespace alone.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tests::api_server::ApiServer;
 use tests::measured::processor_time;
+
+use super::{OTHER, now};
 
 /// Where it finds its kubeconfig.
 pub const KUBECONFIG: &str = "BULKHEAD_TEST_KUBECONFIG";
@@ -82,5 +84,41 @@ impl Drop for Measured {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// kubectl, which watches the policies of the other namespace.
+pub struct Other {
+    kubectl: Child,
+    told: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl Other {
+    /// Returns when it has seen those that are there.
+    pub fn watch(server: &ApiServer) -> Self {
+        let mut kubectl = server.kubectl_follow(&format!("get networkpolicies -n ns-{OTHER} --watch -o name"));
+        let (told, output) = (Arc::<Mutex<BTreeMap<_, _>>>::default(), kubectl.stdout.take().expect("a pipe"));
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        lines.next().expect("a policy");
+        let into = Arc::clone(&told);
+        spawn(move || {
+            for line in lines {
+                let name = line.rsplit('/').next().unwrap_or_default().to_owned();
+                into.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(now);
+            }
+        });
+        Self { kubectl, told }
+    }
+
+    /// When it was told of each policy first, in milliseconds since 1970.
+    pub fn told(&self) -> BTreeMap<String, u64> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.kubectl.kill();
+        let _ = self.kubectl.wait();
     }
 }
