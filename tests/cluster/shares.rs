@@ -73,7 +73,7 @@ fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration)
         sleep(pause);
     }
     let report = measured.until("every mark is enforced", |report| report.marks.len() == count);
-    let told = other.told();
+    let told = other.told_of(&written);
     let since = |from: &BTreeMap<String, u64>, to: &BTreeMap<String, u64>| -> Vec<_> {
         from.iter().map(|(name, at)| Duration::from_millis(to[name].saturating_sub(*at))).collect()
     };

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// 128 bits that stand for the content of a thing; the same in every process and every restart.
+/// 128 bits that stand for the content of a thing; on one node the same in every process and after every restart.
 pub type Digest = [u8; 16];
 
 /// What a number numbers.

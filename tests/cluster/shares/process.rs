@@ -110,9 +110,17 @@ impl Other {
         Self { kubectl, told }
     }
 
-    /// When it was told of each policy first, in milliseconds since 1970.
-    pub fn told(&self) -> BTreeMap<String, u64> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// When it was told of each of these policies first, in milliseconds since 1970; once it has been told of all.
+    pub fn told_of(&self, names: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if names.keys().all(|name| told.contains_key(name)) {
+                return told;
+            }
+            assert!(Instant::now() < deadline, "the API server tells: {told:?}");
+            sleep(Duration::from_millis(50));
+        }
     }
 }
 
