@@ -59,8 +59,8 @@ fn large(numbers: std::ops::Range<usize>, blocks: usize) -> Vec<(String, Value)>
     numbers.map(policy).collect()
 }
 
-/// How long after the API server has told of each of another namespace's policies it is enforced. The API server tells
-/// somebody who watches that namespace alone: what etcd and the API server themselves take is not the agent's.
+/// How long after the API server has told of each of another namespace's policies it is enforced. It tells another who
+/// watches: what etcd and the API server themselves take is not the agent's.
 fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration) -> Vec<Duration> {
     let other = Other::watch(server);
     let mut written = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The processes that see the objects: the one that is measured, and one that watches another namespace alone.
+//! The processes that see the objects: the one that is measured, and one that only watches.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tests::api_server::ApiServer;
 use tests::measured::processor_time;
 
-use super::{OTHER, now};
+use super::{MARK, now};
 
 /// Where it finds its kubeconfig.
 pub const KUBECONFIG: &str = "BULKHEAD_TEST_KUBECONFIG";
@@ -87,27 +87,30 @@ impl Drop for Measured {
     }
 }
 
-/// kubectl, which watches the policies of the other namespace.
+/// curl, which watches all policies as an agent does: what the API server tells both late is not the agent's delay.
 pub struct Other {
-    kubectl: Child,
+    curl: Child,
     told: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Other {
-    /// Returns when it has seen those that are there.
+    /// Returns when it has been told something: it watches by then.
     pub fn watch(server: &ApiServer) -> Self {
-        let mut kubectl = server.kubectl_follow(&format!("get networkpolicies -n ns-{OTHER} --watch -o name"));
-        let (told, output) = (Arc::<Mutex<BTreeMap<_, _>>>::default(), kubectl.stdout.take().expect("a pipe"));
+        let mut curl = server.follow("/apis/networking.k8s.io/v1/networkpolicies?watch=1");
+        let (told, output) = (Arc::<Mutex<BTreeMap<_, _>>>::default(), curl.stdout.take().expect("a pipe"));
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         lines.next().expect("a policy");
         let into = Arc::clone(&told);
         spawn(move || {
             for line in lines {
-                let name = line.rsplit('/').next().unwrap_or_default().to_owned();
+                let marked =
+                    line.split_once(&format!("\"name\":\"{MARK}")).and_then(|(_, rest)| rest.split('"').next());
+                let Some(number) = marked else { continue };
+                let name = format!("{MARK}{number}");
                 into.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(now);
             }
         });
-        Self { kubectl, told }
+        Self { curl, told }
     }
 
     /// When it was told of each of these policies first, in milliseconds since 1970; once it has been told of all.
@@ -115,7 +118,7 @@ impl Other {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if names.keys().all(|name| told.contains_key(name)) {
+            if told.len() == names.len() {
                 return told;
             }
             assert!(Instant::now() < deadline, "the API server tells: {told:?}");
@@ -126,7 +129,7 @@ impl Other {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        let _ = self.kubectl.kill();
-        let _ = self.kubectl.wait();
+        let _ = self.curl.kill();
+        let _ = self.curl.wait();
     }
 }
