@@ -117,12 +117,12 @@ fn ninety_such_policies_while_it_runs_leave_memory_and_others_changes_alone() {
     measured.until("a world", |report| report.worlds > 0);
     let delays = std::thread::scope(|scope| {
         scope.spawn(|| server.store(&large(0..90, 21_000)));
-        marks(&server, &measured, 20, Duration::from_millis(500))
+        marks(&server, &measured, 40, Duration::from_millis(500))
     });
     tell("90 policies of 0.8 MB", &measured, &delays);
     let report = measured.until("all are seen", |report| report.rejected > 80);
     assert!(report.peak_mib < LIMIT_MIB, "{report:?}");
-    assert!(quantile(&delays, 1.0) < 1000.0, "{delays:?}");
+    assert!(quantile(&delays, 0.99) < 1000.0, "{delays:?}");
 
     // Once there is room again, they are enforced.
     server.kubectl("delete networkpolicies --all --namespace ns-0 --wait=false");
