@@ -50,7 +50,7 @@ fn product(round: usize) -> Vec<(String, Value)> {
         let address = |it: usize| format!("10.{}.{number}.{it}", 100 + round % 100);
         json!({"addresses": (0..100).map(address).collect::<Vec<_>>(), "conditions": {"ready": true}})
     };
-    vec![service(10), slice(0, (0..200).map(endpoint).collect())]
+    vec![service(10), slice(0, &(0..200).map(endpoint).collect::<Vec<_>>())]
 }
 
 /// docs/threat-model.md, 06.
@@ -64,7 +64,8 @@ fn nonsense(round: usize) -> Vec<(String, Value)> {
         let address = |it: usize| format!("nobody-{round:04}-{number:03}-{it:03}");
         json!({"addresses": (0..70).map(address).collect::<Vec<_>>(), "conditions": {"ready": true}})
     };
-    let slices = (0..10).map(|number| slice(number, (0..450).map(endpoint).collect()));
+    let endpoints: Vec<_> = (0..450).map(endpoint).collect();
+    let slices = (0..10).map(|number| slice(number, &endpoints));
     [service(0)].into_iter().chain(slices).collect()
 }
 
@@ -83,7 +84,7 @@ fn service(external_ips: usize) -> (String, Value) {
     ("services/specs/ns-0/flood".to_owned(), object)
 }
 
-fn slice(number: usize, endpoints: Vec<Value>) -> (String, Value) {
+fn slice(number: usize, endpoints: &[Value]) -> (String, Value) {
     let ports = (0..PORTS).map(|port| json!({"name": format!("p{port}"), "port": 1000 + port, "protocol": "TCP"}));
     let name = format!("flood-{number}");
     let object = json!({
