@@ -59,8 +59,8 @@ fn large(numbers: std::ops::Range<usize>, blocks: usize) -> Vec<(String, Value)>
     numbers.map(policy).collect()
 }
 
-/// How long after the API server has told of each of another namespace's policies it is enforced. It tells another who
-/// watches: what etcd and the API server themselves take is not the agent's.
+/// Writes another namespace's policies at a rate, and returns how long each took from before its write to its enforcement.
+/// Prints beside that when the API server told a second watch of all policies.
 fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration) -> Vec<Duration> {
     let other = Other::watch(server);
     let mut written = BTreeMap::new();
@@ -68,8 +68,8 @@ fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration)
         let (key, mut object) = crowd::policies(OTHER..OTHER + 1).remove(0);
         let name = format!("{MARK}{number}");
         object["metadata"]["name"] = json!(name);
+        written.insert(name.clone(), now());
         server.store(&[(key.replace(&format!("policy-{OTHER}"), &name), object)]);
-        written.insert(name, now());
         sleep(pause);
     }
     let report = measured.until("every mark is enforced", |report| report.marks.len() == count);
@@ -78,8 +78,8 @@ fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration)
         from.iter().map(|(name, at)| Duration::from_millis(to[name].saturating_sub(*at))).collect()
     };
     print("the API server tells of another's change", &since(&written, &told));
-    print("it is enforced after its write", &since(&written, &report.marks));
-    since(&told, &report.marks)
+    print("it is enforced after that", &since(&told, &report.marks));
+    since(&written, &report.marks)
 }
 
 fn now() -> u64 {
@@ -92,7 +92,7 @@ fn print(what: &str, delays: &[Duration]) {
 }
 
 fn tell(what: &str, measured: &Measured, delays: &[Duration]) {
-    print(&format!("{what}: another's change is enforced after it was told"), delays);
+    print(&format!("{what}: another's change is enforced after its write"), delays);
     println!("{:?}", Report { marks: BTreeMap::new(), ..measured.report() });
 }
 
@@ -117,12 +117,12 @@ fn ninety_such_policies_while_it_runs_leave_memory_and_others_changes_alone() {
     measured.until("a world", |report| report.worlds > 0);
     let delays = std::thread::scope(|scope| {
         scope.spawn(|| server.store(&large(0..90, 21_000)));
-        marks(&server, &measured, 40, Duration::from_millis(500))
+        marks(&server, &measured, 20, Duration::from_millis(500))
     });
     tell("90 policies of 0.8 MB", &measured, &delays);
     let report = measured.until("all are seen", |report| report.rejected > 80);
     assert!(report.peak_mib < LIMIT_MIB, "{report:?}");
-    assert!(quantile(&delays, 0.99) < 1000.0, "{delays:?}");
+    assert!(quantile(&delays, 1.0) < 1000.0, "{delays:?}");
 
     // Once there is room again, they are enforced.
     server.kubectl("delete networkpolicies --all --namespace ns-0 --wait=false");
@@ -174,7 +174,7 @@ fn many_small_policies_of_a_namespace_leave_memory_and_others_changes_alone() {
     tell("30,000 policies", &measured, &delays);
     let report = measured.until("all are seen", |report| report.rejected > 20_000);
     // The namespace's own ten are larger, and go first.
-    assert!((1..=2).contains(&report.invalid) && report.invalid_of_others == 0, "{report:?}");
+    assert_eq!((report.invalid, report.invalid_of_others), (2, 0), "{report:?}");
     assert!(report.peak_mib < LIMIT_MIB, "{report:?}");
     assert!(quantile(&delays, 0.99) < 1000.0, "{delays:?}");
 }

@@ -121,7 +121,7 @@ pub(super) const fn program_length(digest: &Digest) -> u32 {
 pub(super) struct ContentHash(u64, u64);
 
 impl ContentHash {
-    /// Where no node has a secret: for questions, and for what is never enforced.
+    /// Without a secret: for questions, and for labs, whose worlds are their user's own.
     const PUBLIC: Self = Self(0x6275_6c6b_6865_6164, 0x6162_6920_6964_7331);
 
     fn keyed(secret: &Digest) -> Self {

@@ -87,7 +87,7 @@ impl Drop for Measured {
     }
 }
 
-/// curl, which watches all policies as an agent does: what the API server tells both late is not the agent's delay.
+/// curl, which watches all policies as an agent does, to compare with.
 pub struct Other {
     curl: Child,
     told: Arc<Mutex<BTreeMap<String, u64>>>,

@@ -69,9 +69,13 @@ fn nonsense(round: usize) -> Vec<(String, Value)> {
     [service(0)].into_iter().chain(slices).collect()
 }
 
+/// As a Service and its slices have them.
+fn ports() -> Vec<Value> {
+    (0..PORTS).map(|port| json!({"name": format!("p{port}"), "port": 1000 + port, "protocol": "TCP"})).collect()
+}
+
 /// The one Service of `ns-0`.
 fn service(external_ips: usize) -> (String, Value) {
-    let ports = (0..PORTS).map(|port| json!({"name": format!("p{port}"), "port": 1000 + port, "protocol": "TCP"}));
     let external = (0..external_ips).map(|it| format!("198.18.{}.{}", it / 250, it % 250));
     let object = json!({
         "apiVersion": "v1", "kind": "Service",
@@ -79,19 +83,18 @@ fn service(external_ips: usize) -> (String, Value) {
             "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"type": "ClusterIP", "clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"], "ipFamilies": ["IPv4"],
             "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
-            "ports": ports.collect::<Vec<_>>(), "externalIPs": external.collect::<Vec<_>>()},
+            "ports": ports(), "externalIPs": external.collect::<Vec<_>>()},
     });
     ("services/specs/ns-0/flood".to_owned(), object)
 }
 
 fn slice(number: usize, endpoints: &[Value]) -> (String, Value) {
-    let ports = (0..PORTS).map(|port| json!({"name": format!("p{port}"), "port": 1000 + port, "protocol": "TCP"}));
     let name = format!("flood-{number}");
     let object = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"namespace": "ns-0", "name": name, "uid": format!("00000000-0000-4000-c000-{number:012}"),
             "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"kubernetes.io/service-name": "flood"}},
-        "addressType": "IPv4", "ports": ports.collect::<Vec<_>>(), "endpoints": endpoints,
+        "addressType": "IPv4", "ports": ports(), "endpoints": endpoints,
     });
     (format!("endpointslices/ns-0/{name}"), object)
 }
