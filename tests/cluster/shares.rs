@@ -14,7 +14,7 @@ use agent::watch::{Access, Cluster};
 use policy::compile::{Binding, Compiled, Input, NodeView};
 use policy::model::{Config, World};
 use policy::plan::{Observed, prepare};
-use process::{KUBECONFIG, Measured, Other, Report};
+use process::{KUBECONFIG, Measured, Report};
 use serde_json::{Value, json};
 use tests::api_server::{ApiServer, RULES};
 use tests::crowd;
@@ -60,9 +60,7 @@ fn large(numbers: std::ops::Range<usize>, blocks: usize) -> Vec<(String, Value)>
 }
 
 /// Writes another namespace's policies at a rate, and returns how long each took from before its write to its enforcement.
-/// Prints beside that when the API server told a second watch of all policies.
 fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration) -> Vec<Duration> {
-    let other = Other::watch(server);
     let mut written = BTreeMap::new();
     for number in 0..count {
         let (key, mut object) = crowd::policies(OTHER..OTHER + 1).remove(0);
@@ -73,26 +71,17 @@ fn marks(server: &ApiServer, measured: &Measured, count: usize, pause: Duration)
         sleep(pause);
     }
     let report = measured.until("every mark is enforced", |report| report.marks.len() == count);
-    let told = other.told_of(&written);
-    let since = |from: &BTreeMap<String, u64>, to: &BTreeMap<String, u64>| -> Vec<_> {
-        from.iter().map(|(name, at)| Duration::from_millis(to[name].saturating_sub(*at))).collect()
-    };
-    print("the API server tells of another's change", &since(&written, &told));
-    print("it is enforced after that", &since(&told, &report.marks));
-    since(&written, &report.marks)
+    written.iter().map(|(name, at)| Duration::from_millis(report.marks[name].saturating_sub(*at))).collect()
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
-fn print(what: &str, delays: &[Duration]) {
-    let [half, late, most] = [0.5, 0.99, 1.0].map(|part| quantile(delays, part));
-    println!("{what}: p50 {half:.0} ms, p99 {late:.0}, most {most:.0} of {}", delays.len());
-}
-
 fn tell(what: &str, measured: &Measured, delays: &[Duration]) {
-    print(&format!("{what}: another's change is enforced after its write"), delays);
+    let [half, late, most] = [0.5, 0.99, 1.0].map(|part| quantile(delays, part));
+    let count = delays.len();
+    println!("{what}: another's change is enforced after p50 {half:.0} ms, p99 {late:.0}, most {most:.0} of {count}");
     println!("{:?}", Report { marks: BTreeMap::new(), ..measured.report() });
 }
 

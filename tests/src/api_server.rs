@@ -1,17 +1,16 @@
 //! A bare Kubernetes API: etcd and kube-apiserver in a network namespace of their own. No node, no controller, nothing
 //! that a test has not written. Much cheaper than a cluster, for what only talks to the API.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use agent::net::NetNs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::daemon::{Daemon, binary};
 use crate::etcd::{self, ADDRESS as ETCD};
 use crate::netns::TestNetNs;
 
@@ -21,8 +20,6 @@ pub const RULES: &str = include_str!("../../deploy/helm/bulkhead/files/rules.yam
 /// The API server's address, which may not be a loopback one.
 const ADDRESS: &str = "10.89.0.1";
 const PORT: u16 = 6443;
-/// Longer than an API server takes to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// Who may do anything, and who may do what a test grants.
 const ADMIN: (&str, &str) = ("admin", "system:masters");
 const AGENT: (&str, &str) = ("system:serviceaccount:bulkhead-system:bulkhead", "system:serviceaccounts");
@@ -107,12 +104,7 @@ impl ApiServer {
             server.args(["--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false"]);
             server.args(self.flags);
         });
-        let ready = format!("https://{ADDRESS}:{port}/readyz");
-        server.wait_for("the API server", || {
-            let mut curl = Command::new("curl");
-            curl.args(["--insecure", "--silent", "--fail", "--oauth2-bearer", ADMIN.0, &ready]);
-            self.inside(&mut curl).success()
-        });
+        server.wait_for("the API server", || self.inside(&mut curl(port, "/readyz")).success());
         server
     }
 
@@ -222,18 +214,6 @@ impl ApiServer {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Asks for a path as an administrator; what comes is read while it comes.
-    ///
-    /// # Panics
-    /// Without curl.
-    #[must_use]
-    pub fn follow(&self, path: &str) -> Child {
-        let mut curl = Command::new("curl");
-        curl.args(["--insecure", "--silent", "--fail", "--no-buffer", "--oauth2-bearer", ADMIN.0]);
-        curl.arg(format!("https://{ADDRESS}:{PORT}{path}")).stdout(Stdio::piped());
-        self.run(|| curl.spawn().expect("curl"))
-    }
-
     fn kubectl_output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: &str) -> Output {
         let prepare = |kubectl: &mut Command| {
             kubectl.args(arguments).arg("--cache-dir").arg(self.folder.path().join("cache"));
@@ -292,6 +272,14 @@ impl ApiServer {
     }
 }
 
+/// curl, which asks the API server at a port for a path as an administrator.
+fn curl(port: u16, path: &str) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--insecure", "--silent", "--show-error", "--fail", "--oauth2-bearer", ADMIN.0]);
+    curl.arg(format!("https://{ADDRESS}:{port}{path}"));
+    curl
+}
+
 /// Tokens for both users, their kubeconfigs, and the key that service accounts' tokens would be signed with.
 fn write_credentials(folder: &Path) {
     let line = |number: usize, (user, group): (&str, &str)| format!("{user},{user},{number},\"{group}\"\n");
@@ -309,59 +297,4 @@ fn write_credentials(folder: &Path) {
     openssl.args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"]);
     let output = openssl.arg(folder.join("service-account.key")).output().expect("openssl");
     assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A program of the control plane, killed on drop.
-#[derive(Debug)]
-pub struct Daemon {
-    process: Child,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(
-        netns: &TestNetNs,
-        folder: &Path,
-        program: &str,
-        name: &str,
-        arguments: impl FnOnce(&mut Command),
-    ) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let output = File::create(&log).expect("a log");
-        let mut command = Command::new(binary(program));
-        arguments(&mut command);
-        command.stdin(Stdio::null()).stdout(output.try_clone().expect("a second handle")).stderr(output);
-        let process = netns.run(|| command.spawn()).expect("enter the namespace");
-        Self { process: process.unwrap_or_else(|error| panic!("{program}: {error}")), log }
-    }
-
-    /// Waits for three minutes at most.
-    ///
-    /// # Panics
-    /// Where it is not there then, with the end of the program's output.
-    pub fn wait_for(&self, what: &str, mut is_there: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_there() {
-            if Instant::now() > deadline {
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                panic!("{what} is not there after {PATIENCE:?}; it said, last first:\n{}", tail.join("\n"));
-            }
-            sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A binary that `cargo xtask cluster build` has made.
-fn binary(name: &str) -> PathBuf {
-    let path = crate::cluster::cache().join("bin").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo xtask cluster build`", path.display());
-    path
 }

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod copy;
 pub mod counters;
 pub mod crowd;
+pub mod daemon;
 pub mod datapath;
 pub mod etcd;
 pub mod following;

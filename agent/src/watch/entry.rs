@@ -50,8 +50,23 @@ impl PartialEq for Entry {
 }
 
 impl Entry {
-    /// An object as it came. `keeps` says which annotations somebody reads.
+    /// An object as it came. `keeps` says which annotations are read.
     pub fn of(resource: Resource, object: Object, keeps: impl Fn(&str) -> bool) -> (Key, Self) {
+        let largest = resource.share().map_or(usize::MAX, |share| share.object);
+        Self::within(largest, resource, object, keeps)
+    }
+
+    /// The same, cut where its kind can be. Its size is a lower bound: where that fits, the object is wanted.
+    pub fn brief(resource: Resource, object: Object, keeps: impl Fn(&str) -> bool) -> (Key, Self) {
+        let (key, mut entry) = Self::within(0, resource, object, keeps);
+        if entry.is_cut && !counts_text(resource) {
+            (entry.size, entry.left) = (EACH, EACH);
+        }
+        (key, entry)
+    }
+
+    /// Cut where it has more bytes than `largest` and its kind can be.
+    fn within(largest: usize, resource: Resource, object: Object, keeps: impl Fn(&str) -> bool) -> (Key, Self) {
         let Object { key, uid, text } = object;
         let mut entry = Self {
             live: None,
@@ -64,14 +79,13 @@ impl Entry {
             left: 0,
             wanted: false,
         };
-        let largest = resource.share().map_or(usize::MAX, |share| share.object);
         if entry.size <= largest || !entry.stand_in(resource, &key, &text) {
             entry.read(resource, &text, keeps);
         }
         (key, entry)
     }
 
-    /// Puts something in the place of an object that is too large to be made a tree of values. False for a kind of which
+    /// Puts something in the place of an object that is not made a tree of values. False for a kind of which
     /// little is kept.
     fn stand_in(&mut self, resource: Resource, key: &Key, text: &[u8]) -> bool {
         match resource {
@@ -97,7 +111,7 @@ impl Entry {
         if let Some(annotations) = self.annotations() {
             annotations.retain(|key, _| key.starts_with(OWN) || keeps(key));
         }
-        if !matches!(resource, Resource::NetworkPolicies | Resource::ClusterNetworkPolicies) {
+        if !counts_text(resource) {
             self.size = self.live.as_ref().map_or(0, weight) + EACH;
         }
         self.size += errors;
@@ -195,6 +209,11 @@ impl Entry {
 
 fn id(kind: Kind, key: &Key) -> ObjectId {
     ObjectId { kind, namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+/// True for kinds of which nearly all is kept: their text counts.
+const fn counts_text(resource: Resource) -> bool {
+    matches!(resource, Resource::NetworkPolicies | Resource::ClusterNetworkPolicies)
 }
 
 /// Bytes of what an object is to policy, for kinds of which little is kept.

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch::Sender;
 use tracing::{debug, info, warn};
 
+use super::aside::Aside;
 use super::board::{Board, Progress};
-use super::fetch::Fetch;
+use super::fetch::fetch;
 use super::live::Object;
 use super::memory::Memory;
-use super::pace::{self, Pace};
+use super::pace::{self, LARGE, Pace};
+use super::problem::{is_not_served, problem};
+use super::reader::Read;
 use super::store::Store;
 use super::traffic::Traffic;
 use super::{Resource, Snapshot};
@@ -31,7 +35,10 @@ pub(super) struct Follower {
     traffic: Arc<Traffic>,
     sender: Sender<Option<Arc<Snapshot>>>,
     pending: Option<Pending>,
-    fetch: Fetch,
+    /// An object that was cut and has room now.
+    fetched: Aside,
+    /// A large object whose turn it is.
+    large: Aside,
     pace: Pace,
     work: Arc<Work>,
     /// What [`Self::now`] counts from.
@@ -77,8 +84,8 @@ impl Follower {
     ) -> Self {
         let (pace, work) = (Pace::new(Instant::now()), Arc::default());
         let (pending, started, held_until) = (None, Instant::now(), None);
-        let fetch = Fetch::new();
-        Self { store, memory, board, traffic, sender, pending, fetch, pace, work, started, held_until }
+        let (fetched, large) = (Aside::default(), Aside::default());
+        Self { store, memory, board, traffic, sender, pending, fetched, large, pace, work, started, held_until }
     }
 
     /// Where whoever enforces the worlds says what that costs.
@@ -93,44 +100,91 @@ impl Follower {
         let mut events = stream::select_all(events);
         loop {
             let publish = at(self.due());
-            let release = at(self.pace.next(Instant::now()));
+            let release = at(self.large.is_idle().then(|| self.pace.next(Instant::now())).flatten());
             tokio::select! {
                 Some((resource, event)) = events.next() => match event {
                     Ok(event) => self.admit(resource, event),
                     Err(error) => self.fail(resource, &error),
                 },
-                object = self.fetch.next() => self.fetched(object),
-                () = release => {
-                    // One at a time: what others write meanwhile is read in between.
-                    if let Some((resource, event)) = self.pace.due(Instant::now()) {
-                        self.take(resource, event);
-                    }
+                (resource, read) = self.fetched.next() => {
+                    self.put(resource, read);
+                    // The next one is asked for once a world is published.
+                    self.touch();
                 }
+                (resource, read) = self.large.next() => self.put(resource, read),
+                () = release => self.turn(),
                 () = publish => {
                     self.publish();
-                    self.fetch.start(&client, || self.store.wanted());
+                    self.fetch(&client);
                 }
             }
         }
     }
 
-    /// An object that was cut and has room now.
-    fn fetched(&mut self, (resource, object): (Resource, Option<Object>)) {
-        if let Some(object) = object {
-            self.store.take(resource, Event::Apply(object), self.now());
+    /// Asks for an object that was cut and has room now, where none is being asked for.
+    fn fetch(&mut self, client: &kube::Client) {
+        if let Some((resource, key)) = self.fetched.is_idle().then(|| self.store.wanted()).flatten() {
+            let answer = fetch(client.clone(), self.store.reader().clone(), resource, key.clone());
+            self.fetched.start(resource, key, answer.boxed());
         }
-        self.touch();
     }
 
     /// Follows an event, or has it wait where its owner has had enough.
     fn admit(&mut self, resource: Resource, event: Event<Object>) {
-        self.fetch.overtake(resource, &event);
+        self.fetched.overtake(resource, &event);
         if let Some(event) = self.pace.admit(self.store.owners(), resource, event, Instant::now()) {
             self.take(resource, event);
+        }
+        while let Some((resource, event)) = self.pace.crowded_out() {
+            self.hurry(resource, event);
+        }
+    }
+
+    /// Follows a change that should have waited. A large object is cut where its kind can be: it is read again once there
+    /// is room.
+    fn hurry(&mut self, resource: Resource, event: Event<Object>) {
+        self.large.overtake(resource, &event);
+        match event {
+            Event::Apply(object) if object.text.len() > LARGE => {
+                let read = self.store.reader().read_briefly(resource, object);
+                self.put(resource, Some(read));
+            }
+            event => self.take(resource, event),
+        }
+    }
+
+    /// Follows a change that has waited. A large one is read beside this loop, one at a time, so that what others write
+    /// meanwhile is followed at once.
+    fn turn(&mut self) {
+        match self.pace.due(Instant::now()) {
+            Some((resource, Event::Apply(object))) if object.text.len() > LARGE => {
+                let (reader, key) = (self.store.reader().clone(), object.key.clone());
+                self.large.start(resource, key, reader.read_aside(resource, object).map(Some).boxed());
+            }
+            Some((resource, event)) => self.take(resource, event),
+            None => {}
+        }
+    }
+
+    /// Follows a change of an object that was read.
+    fn put(&mut self, resource: Resource, read: Option<Read>) {
+        let Some(read) = read else { return };
+        let (owner, time) = (pace::owner(self.store.owners(), resource, &read.key), read.time);
+        let changed = self.store.put(resource, read, self.now());
+        self.charge(owner, time, changed);
+        if changed {
+            self.touch();
+        }
+    }
+
+    fn charge(&mut self, owner: Option<String>, time: Duration, changed: bool) {
+        if let Some(owner) = owner {
+            self.pace.followed(owner, time, changed, Instant::now());
         }
     }
 
     fn take(&mut self, resource: Resource, event: Event<Object>) {
+        self.large.overtake(resource, &event);
         let listed = matches!(event, Event::InitDone);
         let owner = match &event {
             Event::Apply(object) | Event::Delete(object) => pace::owner(self.store.owners(), resource, &object.key),
@@ -138,10 +192,7 @@ impl Follower {
         };
         let begin = Instant::now();
         let changed = self.store.take(resource, event, self.now());
-        if let Some(owner) = owner {
-            let now = Instant::now();
-            self.pace.followed(owner, now - begin, changed, now);
-        }
+        self.charge(owner, begin.elapsed(), changed);
         if listed && self.board.get(resource) != Progress::Listed {
             info!(%resource, "listed");
             self.board.set(resource, Progress::Listed);
@@ -237,31 +288,4 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// True where the API server does not know the kind.
-pub(super) fn is_not_served(error: &watcher::Error) -> bool {
-    status(error).is_some_and(|code| code == 404)
-}
-
-/// What the API server answered to a list or a watch.
-fn status(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
-        watcher::Error::WatchError(status) => Some(status.code),
-        _ => None,
-    }
-}
-
-/// What is wrong and what to do about it.
-pub(super) fn problem(error: &watcher::Error) -> String {
-    let remedy = match status(error) {
-        Some(401) => "the API server does not know who is asking: renew the credentials",
-        Some(403) => "grant what the ClusterRole of the chart grants",
-        Some(_) => "see the log of the API server",
-        None => "see that the API server can be reached from here",
-    };
-    format!("{error}: {remedy}")
 }

@@ -6,8 +6,8 @@ use futures_util::stream::StreamExt;
 use kube::runtime::watcher::Event;
 use policy::model::{Config, World};
 
-use super::follow::{is_not_served, problem};
 use super::live::Object;
+use super::problem::{is_not_served, problem};
 use super::store::Store;
 use super::{Cluster, Rejected, Resource};
 

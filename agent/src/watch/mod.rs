@@ -5,6 +5,7 @@
 //! be reached its last state stays.
 
 mod access;
+mod aside;
 mod board;
 mod entry;
 mod fetch;
@@ -17,6 +18,8 @@ mod memory;
 mod pace;
 mod paged;
 mod pods;
+mod problem;
+mod reader;
 mod resource;
 mod shares;
 mod store;

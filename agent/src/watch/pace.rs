@@ -25,10 +25,10 @@ struct Allowance {
 const OWNER: Allowance = Allowance { burst: 10.0, rate: 0.2 };
 /// Everybody's together, administrators included.
 const ALL: Allowance = Allowance { burst: 4.0, rate: 0.5 };
-/// Bytes that one owner's waiting changes may have: beyond that they are taken at once.
+/// Bytes that waiting changes may have. Beyond that, those of who has most of them wait no longer.
 const WAITING: usize = 24 << 20;
 /// An object of more bytes than this waits for its turn even where its owner has spent nothing.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 /// What waits is followed after this long, whatever its owner has spent: with the world that shows it, it is enforced
 /// within a second.
 const LONGEST: Duration = Duration::from_millis(700);
@@ -125,9 +125,26 @@ impl Pace {
         let left = left(&owner);
         let waiting = self.waiting.get_mut(&owner)?;
         let event = waiting.take(left, now);
-        if waiting.order.is_empty() {
-            self.waiting.remove(&owner);
+        self.drop_empty(&owner);
+        event
+    }
+
+    fn drop_empty(&mut self, owner: &str) {
+        if self.waiting.get(owner).is_some_and(|waiting| waiting.order.is_empty()) {
+            self.waiting.remove(owner);
         }
+    }
+
+    /// A change that waits no longer, because too many bytes do.
+    pub fn crowded_out(&mut self) -> Option<(Resource, Event<Object>)> {
+        let bytes: usize = self.waiting.values().map(|waiting| waiting.bytes).sum();
+        if bytes <= WAITING {
+            return None;
+        }
+        let (owner, waiting) = self.waiting.iter_mut().max_by_key(|(_, waiting)| waiting.bytes)?;
+        let owner = owner.clone();
+        let event = waiting.first();
+        self.drop_empty(&owner);
         event
     }
 
@@ -215,7 +232,7 @@ impl Waiting {
 
     /// `left`: what its owner has left.
     fn is_due(&self, left: f64, now: Instant) -> bool {
-        left > 0.0 || self.bytes > WAITING || self.since + LONGEST <= now || self.first_released().is_some()
+        left > 0.0 || self.since + LONGEST <= now || self.first_released().is_some()
     }
 
     fn first_released(&self) -> Option<Place> {
@@ -226,8 +243,19 @@ impl Waiting {
         if self.since + LONGEST <= now {
             (self.released, self.since) = (self.next, now);
         }
-        let any = left > 0.0 || self.bytes > WAITING;
-        let place = if any { self.order.keys().next().copied() } else { self.first_released() }?;
+        if left > 0.0 {
+            return self.first();
+        }
+        let place = self.first_released()?;
+        self.remove(place)
+    }
+
+    fn first(&mut self) -> Option<(Resource, Event<Object>)> {
+        let place = self.order.keys().next().copied()?;
+        self.remove(place)
+    }
+
+    fn remove(&mut self, place: Place) -> Option<(Resource, Event<Object>)> {
         let what = self.order.remove(&place)?;
         let (_, event) = self.events.remove(&what)?;
         self.bytes -= size(&event);

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::runtime::watcher::Event;
-use policy::model::{Config, Departures, InvalidPolicy, Selector, TenantSource, World};
+use policy::model::{Config, Departures, InvalidPolicy, Selector, World};
 
 use super::entry::Entry;
 use super::live::{Key, Object};
 use super::pods;
+use super::reader::{Read, Reader};
 use super::shares::{self, Owners, Share};
 use super::{Rejected, Resource};
 use crate::ingest::Live;
@@ -25,6 +26,7 @@ const GROUPS: usize = 16;
 pub(super) struct Store {
     shelves: [Shelf; Resource::ALL.len()],
     config: Config,
+    reader: Reader,
     owners: Owners,
     /// What events took away, also where another event gave it back before a world was made.
     departed: Departures,
@@ -60,6 +62,7 @@ impl Store {
         Self {
             shelves: Default::default(),
             config: config.clone(),
+            reader: Reader::new(config),
             owners: Owners::default(),
             departed: Departures::default(),
         }
@@ -73,7 +76,7 @@ impl Store {
                 false
             }
             Event::InitApply(object) => {
-                let (key, entry) = self.convert(resource, object);
+                let Read { key, entry, .. } = self.reader.read(resource, object);
                 let shelf = self.shelf(resource);
                 shelf.grown += entry.size;
                 shelf.listing.insert(key, entry);
@@ -93,21 +96,7 @@ impl Store {
                 before.iter().for_each(|(key, entry)| entry.leave(after.get(key), departed, now));
                 changed
             }
-            Event::Apply(object) => {
-                let (key, entry) = self.convert(resource, object);
-                let shelf = self.shelf(resource);
-                let changed = shelf.entries.get(&key) != Some(&entry);
-                shelf.grown += entry.size;
-                shelf.changed |= changed;
-                let before = shelf.entries.insert(key.clone(), entry);
-                if let Some(before) = before.filter(|_| changed) {
-                    before.leave(self.shelves[resource as usize].entries.get(&key), &mut self.departed, now);
-                }
-                if self.shelf(resource).grown > SLACK {
-                    self.settle_one(resource, false);
-                }
-                changed
-            }
+            Event::Apply(object) => self.put(resource, self.reader.read(resource, object), now),
             Event::Delete(object) => {
                 let shelf = self.shelf(resource);
                 shelf.changed = true;
@@ -118,6 +107,28 @@ impl Store {
                 })
             }
         }
+    }
+
+    /// Follows a change of an object that was read. True where something that shows has changed.
+    pub fn put(&mut self, resource: Resource, read: Read, now: u64) -> bool {
+        let Read { key, entry, .. } = read;
+        let shelf = self.shelf(resource);
+        let changed = shelf.entries.get(&key) != Some(&entry);
+        shelf.grown += entry.size;
+        shelf.changed |= changed;
+        let before = shelf.entries.insert(key.clone(), entry);
+        if let Some(before) = before.filter(|_| changed) {
+            before.leave(self.shelves[resource as usize].entries.get(&key), &mut self.departed, now);
+        }
+        if self.shelf(resource).grown > SLACK {
+            self.settle_one(resource, false);
+        }
+        changed
+    }
+
+    /// What reads its objects.
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// Forgets what counts no more, and cuts what is over somebody's share, by the tenants of now.
@@ -267,15 +278,6 @@ impl Store {
 
     const fn shelf(&mut self, resource: Resource) -> &mut Shelf {
         &mut self.shelves[resource as usize]
-    }
-
-    fn convert(&self, resource: Resource, object: Object) -> (Key, Entry) {
-        Entry::of(resource, object, |annotation| {
-            self.config
-                .sources
-                .iter()
-                .any(|source| matches!(source, TenantSource::NamespaceAnnotation(key) if key.as_str() == annotation))
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The processes that see the objects: the one that is measured, and one that only watches.
+//! The process that sees the objects and is measured.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tests::api_server::ApiServer;
 use tests::measured::processor_time;
-
-use super::{MARK, now};
 
 /// Where it finds its kubeconfig.
 pub const KUBECONFIG: &str = "BULKHEAD_TEST_KUBECONFIG";
@@ -84,52 +82,5 @@ impl Drop for Measured {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// curl, which watches all policies as an agent does, to compare with.
-pub struct Other {
-    curl: Child,
-    told: Arc<Mutex<BTreeMap<String, u64>>>,
-}
-
-impl Other {
-    /// Returns when it has been told something: it watches by then.
-    pub fn watch(server: &ApiServer) -> Self {
-        let mut curl = server.follow("/apis/networking.k8s.io/v1/networkpolicies?watch=1");
-        let (told, output) = (Arc::<Mutex<BTreeMap<_, _>>>::default(), curl.stdout.take().expect("a pipe"));
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        lines.next().expect("a policy");
-        let into = Arc::clone(&told);
-        spawn(move || {
-            for line in lines {
-                let marked =
-                    line.split_once(&format!("\"name\":\"{MARK}")).and_then(|(_, rest)| rest.split('"').next());
-                let Some(number) = marked else { continue };
-                let name = format!("{MARK}{number}");
-                into.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(now);
-            }
-        });
-        Self { curl, told }
-    }
-
-    /// When it was told of each of these policies first, in milliseconds since 1970; once it has been told of all.
-    pub fn told_of(&self, names: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if told.len() == names.len() {
-                return told;
-            }
-            assert!(Instant::now() < deadline, "the API server tells: {told:?}");
-            sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = self.curl.kill();
-        let _ = self.curl.wait();
     }
 }

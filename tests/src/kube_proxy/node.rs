@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::cases::{Case, NODES};
 use super::{Rewritten, read_iptables, read_nftables};
-use crate::api_server::{ApiServer, Daemon};
+use crate::api_server::ApiServer;
 use crate::cluster::Proxy;
+use crate::daemon::Daemon;
 
 const PORTMAP: &str = "/usr/lib/cni/portmap";
 

@@ -163,11 +163,15 @@ fn a_list_takes_the_place_of_what_waits_and_too_much_does_not_wait() {
     assert!(pace.admit(&owners, Resource::Pods, change("x", "b"), start).is_none());
     assert!(pace.admit(&owners, Resource::Pods, Event::InitDone, start).is_some());
     assert!(pace.next(start).is_none());
-    let text = vec![b' '; WAITING / 4];
-    for name in ["c", "d", "e", "f", "g"] {
-        let Event::Apply(object) = change("x", name) else { panic!("an object") };
+    // Six owners of a sixth of it each, and one who has a little more.
+    let text = vec![b' '; WAITING / 6];
+    for owner in ["x", "a", "b", "c", "d", "e"] {
+        assert!(pace.crowded_out().is_none());
+        let Event::Apply(object) = change(owner, "c") else { panic!("an object") };
         let event = Event::Apply(Object { text: text.clone(), ..object });
         assert!(pace.admit(&owners, Resource::Pods, event, start).is_none());
     }
-    assert!(pace.due(start).is_some());
+    assert!(pace.admit(&owners, Resource::Pods, change("x", "d"), start).is_none());
+    assert_eq!(pace.crowded_out().map(of).as_deref(), Some("x"), "who has most");
+    assert!(pace.crowded_out().is_none());
 }

@@ -126,6 +126,35 @@ fn policies_over_their_share_isolate_and_come_back_when_there_is_room() {
 }
 
 #[test]
+fn what_was_read_briefly_fails_closed_and_is_wanted_where_it_fits() {
+    let mut store = Store::new(&Config::default());
+    let policy = |number: usize| blocks("evil", &format!("p{number}"), 25_000, &json!({"matchLabels": {"app": "a"}}));
+    let service = |number: usize| service("evil", &format!("s{number}"), 1000, 3000);
+    for number in 0..6 {
+        for (resource, object) in [(Resource::NetworkPolicies, policy(number)), (Resource::Services, service(number))] {
+            let read = store.reader().read_briefly(resource, object);
+            assert!(store.put(resource, read, 0));
+        }
+    }
+    store.settle(0);
+    let world = store.world();
+    assert!(world.network_policies.is_empty() && world.services.is_empty());
+    assert_eq!(world.invalid_policies.values().map(|policy| policy.subject.is_empty()).collect::<Vec<_>>(), [false]);
+    assert_eq!(world.unread_services.iter().collect::<Vec<_>>(), ["evil"]);
+    let mut read = Vec::new();
+    while let Some((resource, key)) = store.wanted() {
+        let number = key.name[1..].parse().unwrap();
+        let object = if resource == Resource::Services { service(number) } else { policy(number) };
+        store.take(resource, Event::Apply(object), 0);
+        store.settle(0);
+        read.push(key.name);
+    }
+    assert_eq!(read, ["s0", "s1", "s2", "s3", "s4", "s5", "p0", "p1", "p2", "p3"], "each once, and no policy too many");
+    let world = store.world();
+    assert_eq!((world.network_policies.len(), world.services.len(), world.unread_services.len()), (4, 6, 0));
+}
+
+#[test]
 fn a_policy_that_is_too_large_is_never_read_whole_and_isolates_what_it_selects() {
     let mut store = Store::new(&Config::default());
     let subject = json!({"matchLabels": {"app": "a"}});
@@ -190,7 +219,7 @@ fn an_object_of_mistakes_tells_five_and_a_namespace_of_such_objects_twenty() {
             "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": from}]},
         });
         if number == 0 {
-            let (_, entry) = store.convert(Resource::NetworkPolicies, object(&policy));
+            let Read { entry, .. } = store.reader().read(Resource::NetworkPolicies, object(&policy));
             assert!(entry.size < 1_100_000, "the sentences are short: {}", entry.size);
         }
         let small = json!({
