@@ -104,7 +104,12 @@ impl ApiServer {
             server.args(["--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false"]);
             server.args(self.flags);
         });
-        server.wait_for("the API server", || self.inside(&mut curl(port, "/readyz")).success());
+        let ready = format!("https://{ADDRESS}:{port}/readyz");
+        server.wait_for("the API server", || {
+            let mut curl = Command::new("curl");
+            curl.args(["--insecure", "--silent", "--fail", "--oauth2-bearer", ADMIN.0, &ready]);
+            self.inside(&mut curl).success()
+        });
         server
     }
 
@@ -270,14 +275,6 @@ impl ApiServer {
     fn inside(&self, command: &mut Command) -> std::process::ExitStatus {
         self.run(|| command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a command"))
     }
-}
-
-/// curl, which asks the API server at a port for a path as an administrator.
-fn curl(port: u16, path: &str) -> Command {
-    let mut curl = Command::new("curl");
-    curl.args(["--insecure", "--silent", "--show-error", "--fail", "--oauth2-bearer", ADMIN.0]);
-    curl.arg(format!("https://{ADDRESS}:{port}{path}"));
-    curl
 }
 
 /// Tokens for both users, their kubeconfigs, and the key that service accounts' tokens would be signed with.

@@ -69,8 +69,9 @@ mod tests {
     fn reading(name: &str) -> Aside {
         let mut aside = Aside::default();
         let (reader, object) = (Reader::new(&Config::default()), object(name));
+        let key = object.key.clone();
         let answer = async move { Some(reader.read(Resource::Pods, object)) };
-        aside.start(Resource::Pods, Key { namespace: "x".to_owned(), name: name.to_owned() }, answer.boxed());
+        aside.start(Resource::Pods, key, answer.boxed());
         aside
     }
 
