@@ -217,6 +217,13 @@ impl Peer {
         self.0 & 1 << 59 != 0
     }
 
+    /// True for a known pod, claimed or not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_pod(self) -> bool {
+        matches!(self.kind(), PeerKind::Pod | PeerKind::LocalPod)
+    }
+
     /// True for a pod's address at which no Service is looked up.
     #[must_use]
     #[inline(always)]

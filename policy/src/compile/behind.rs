@@ -102,7 +102,7 @@ impl<'a> Ends<'a> {
     pub(super) fn new(tables: &'a Tables, rewrites: &'a Rewrites<'a>) -> Self {
         let chosen = rewrites.called.iter().filter(|(_, called)| called.worst == Claim::Chosen);
         let chosen = chosen.map(|(key, _)| key).filter(|key| !key.is_of_any()).map(|key| key.address);
-        let pods = chosen.filter(|address| tables.peers.get(address).is_some_and(|peer| is_pod(*peer)));
+        let pods = chosen.filter(|address| tables.peers.get(address).is_some_and(|peer| peer.is_pod()));
         let claimed = pods.map(IpAddr::from).chain(rewrites.closed.iter().copied()).collect();
         Self { tables, rewrites, claimed, known: HashMap::default(), work: 0 }
     }
@@ -162,7 +162,7 @@ impl<'a> Ends<'a> {
             if endpoint.ready || word.kind() != PeerKind::UnknownPod {
                 read.staying.add(endpoint.address, word);
             }
-            if !is_pod(word) || !self.claimed.is_empty() && self.claimed.contains(&endpoint.address) {
+            if !word.is_pod() || !self.claimed.is_empty() && self.claimed.contains(&endpoint.address) {
                 read.called.push((endpoint.address, word.kind()));
             }
         }
@@ -177,8 +177,4 @@ impl<'a> Ends<'a> {
         let peer = self.tables.peer_of(address);
         if peer.kind() == PeerKind::LocalPod { peer.with_kind(PeerKind::Pod) } else { peer }
     }
-}
-
-const fn is_pod(peer: Peer) -> bool {
-    matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod)
 }

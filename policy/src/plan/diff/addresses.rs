@@ -33,7 +33,7 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
     ops.extend(gone().filter(was_hidden).map(|key| remove(&key)));
     // Ports of nodes: closed once those that were nodes are what they will be, and those that were unknown are pods, and
     // before others become nodes.
-    let (pods, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, peer)| is_pod(*peer));
+    let (pods, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, peer)| peer.is_pod());
     ops.extend(nodes.into_iter().chain(pods).map(set_peer));
     ops.extend(gone().filter(is_of_nodes).map(|key| remove(&key)));
     ops.extend(others.into_iter().map(set_peer));
@@ -46,11 +46,6 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
 
 fn hides(peer: Option<&Peer>) -> bool {
     peer.is_some_and(|peer| peer.hides_services())
-}
-
-/// A known pod, claimed or not: no port of a node is looked up at its address.
-const fn is_pod(peer: Peer) -> bool {
-    matches!(peer.kind(), PeerKind::Pod | PeerKind::LocalPod)
 }
 
 fn is_node(tables: &Tables, address: &Address) -> bool {
