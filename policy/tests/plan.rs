@@ -3,12 +3,12 @@
 
 mod world;
 
-use common::abi::{Direction, Endpoint, PortRow, Ranked};
+use common::abi::{Direction, Endpoint, Peer, PortRow, Ranked};
 use common::decide::{Question, Verdict, judge};
 use policy::compile::{Kind, compile};
-use policy::model::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, NetworkPolicy, Pods, PolicyTier};
+use policy::model::{Action, ClusterNetworkPolicy, ClusterPeer, ClusterRule, NetworkPolicy, Node, Pods, PolicyTier};
 use policy::plan::{Capacities, Observed, Op, Plan, PlanError, diff};
-use world::{ROOM, Scene, block, ip, own_pods, policy, rule, selector, tcp, to_tcp};
+use world::{ROOM, Scene, block, ip, net, own_pods, policy, rule, selector, service, tcp, to_tcp};
 
 fn scene() -> Scene {
     let mut scene = Scene::default();
@@ -166,4 +166,29 @@ fn a_slot_changes_hands_only_when_nobody_reads_its_record() {
     assert!(left < waited && waited < written && written < led_to, "{plan}");
     plan.apply_to(&mut observed);
     assert_eq!(observed.tables, after.desired.tables);
+}
+
+#[test]
+fn a_pod_range_that_goes_is_outside_before_ports_of_nodes_change() {
+    let mut scene = scene();
+    let range = net("10.1.0.0/16");
+    scene.world.nodes.insert(
+        "other".to_owned(),
+        Node { name: "other".to_owned(), addresses: vec![ip("192.0.2.2")], pod_cidrs: vec![range], ..Node::default() },
+    );
+    let observed = in_force(&scene);
+    scene.world.nodes.remove("other");
+    let mut service = service("x", "s", "10.96.0.1");
+    service.ports[0].node_port = Some(30080);
+    scene.service(service, &["10.244.0.2"]);
+    let after = compile(&scene.input(), &observed.ids, None).unwrap();
+    let ops = diff(&observed, &after.desired, &ROOM).unwrap().ops;
+    let at = |op: Op| ops.iter().position(|it| *it == op).unwrap_or_else(|| panic!("{op}"));
+    let outside = at(Op::SetRange { range, peer: Peer::EXTERNAL });
+    let node = ip("192.0.2.2").into();
+    let gone = at(Op::SetPeer { address: node, peer: Peer::EXTERNAL });
+    let is_port = |op: &Op| matches!(op, Op::SetService { key, .. } if key.address.is_unspecified());
+    let port = ops.iter().position(is_port).unwrap();
+    assert!(outside < port && gone < port, "{ops:?}");
+    assert!(port < at(Op::RemoveRange { range }) && port < at(Op::RemovePeer { address: node }), "{ops:?}");
 }

@@ -1,4 +1,5 @@
 //! One random world follows another while packets are judged: nothing opens on the way, and nothing is left.
+//! `BULKHEAD_TRANSITIONS` is how many pairs each property tries.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its world does not hold")]
 
 mod world;
@@ -10,7 +11,7 @@ use common::decide::{Addresses, Call, MaybeService, Question, Remote, Verdict, j
 use policy::compile::{Compiled, Ids, Tables, compile};
 use policy::plan::{Observed, Op, Plan, diff};
 use proptest::prelude::*;
-use world::{ROOM, Scene, random};
+use world::{ROOM, Scene, ip, net, random};
 
 /// Whether a profile lets a peer through, and to a peer that does not refuse it.
 fn allows(tables: &Tables, profile: &Profile, peer: Peer, direction: Direction, port: PortKey) -> bool {
@@ -137,15 +138,34 @@ fn step_through(observed: &mut Observed, compiled: &Compiled, both: &Compiled) -
     Ok(())
 }
 
+/// Pairs of worlds that each property tries.
+fn cases() -> u32 {
+    std::env::var("BULKHEAD_TRANSITIONS").map_or(60, |count| count.parse().unwrap())
+}
+
 fn compiled(scene: &Scene, ids: &Ids, previous: Option<&Compiled>) -> Compiled {
     compile(&scene.input(), ids, previous).unwrap()
 }
 
+fn worlds() -> impl Strategy<Value = [Scene; 2]> {
+    (random::scene(), random::scene(), random::other_node(), random::other_node()).prop_map(
+        |(mut first, mut second, before, after)| {
+            for (scene, (addresses, ranges)) in [(&mut first, before), (&mut second, after)] {
+                let other = scene.world.nodes.get_mut("other").unwrap();
+                other.addresses = addresses.into_iter().map(ip).collect();
+                other.pod_cidrs = ranges.into_iter().map(net).collect();
+            }
+            [first, second]
+        },
+    )
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_opens_between_two_worlds(first in random::scene(), second in random::scene()) {
+    fn nothing_opens_between_two_worlds(worlds in worlds()) {
+        let [first, second] = worlds;
         let mut observed = Observed::default();
         let one = compiled(&first, &observed.ids, None);
         step_through(&mut observed, &one, &one)?;
@@ -162,7 +182,8 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_into_another_world_opens_nothing(first in random::scene(), second in random::scene()) {
+    fn a_restart_into_another_world_opens_nothing(worlds in worlds()) {
+        let [first, second] = worlds;
         let mut observed = Observed::default();
         let one = compiled(&first, &observed.ids, None);
         step_through(&mut observed, &one, &one)?;

@@ -49,7 +49,7 @@ impl Tables {
     #[must_use]
     pub fn peer_of(&self, address: IpAddr) -> Peer {
         let own = self.peers.get(&Address::from(address)).copied();
-        own.or_else(|| self.range_of(address)).unwrap_or(Peer::EXTERNAL)
+        own.or_else(|| self.range_of(address.into())).unwrap_or(Peer::EXTERNAL)
     }
 
     /// What is published for the endpoint in a slot.
@@ -59,11 +59,10 @@ impl Tables {
         self.profiles.get(&index)
     }
 
-    fn range_of(&self, address: IpAddr) -> Option<Peer> {
-        let whole = IpNet::from(address);
-        let lengths = (0..=whole.prefix_len()).rev();
-        let prefixes = lengths.filter_map(|length| IpNet::new(address, length).ok());
-        prefixes.filter_map(|prefix| self.ranges.get(&prefix.trunc()).copied()).next()
+    /// The word of the longest range that holds all of this one.
+    pub(crate) fn range_of(&self, range: IpNet) -> Option<Peer> {
+        let wider = std::iter::successors(Some(range), IpNet::supernet);
+        wider.filter_map(|range| self.ranges.get(&range).copied()).next()
     }
 }
 
@@ -73,7 +72,7 @@ impl Addresses for Tables {
     }
 
     fn range(&self, address: &Address) -> Option<Peer> {
-        self.range_of(IpAddr::from(*address))
+        self.range_of(IpAddr::from(*address).into())
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Lead> {

@@ -4,6 +4,7 @@ mod addresses;
 mod between;
 mod endpoints;
 mod immutable;
+mod ranges;
 
 use std::collections::{BTreeMap, HashSet};
 

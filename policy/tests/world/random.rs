@@ -56,9 +56,20 @@ pub fn addresses() -> Vec<IpAddr> {
 
 /// What Services are called at, and nodes.
 pub fn called() -> Vec<IpAddr> {
-    ["10.96.0.1", "10.96.0.2", "10.97.0.1", "10.96.0.9", "198.51.100.1", "192.0.2.1", "192.0.2.2", "10.244.0.6"]
-        .map(ip)
-        .to_vec()
+    [
+        "10.96.0.1",
+        "10.96.0.2",
+        "10.97.0.1",
+        "10.96.0.9",
+        "198.51.100.1",
+        "192.0.2.1",
+        "192.0.2.2",
+        "10.244.0.6",
+        "192.0.2.9",
+        "10.1.1.1",
+    ]
+    .map(ip)
+    .to_vec()
 }
 
 /// Protocol and port.
@@ -120,6 +131,13 @@ pub fn scene() -> impl Strategy<Value = Scene> {
             scene
         },
     )
+}
+
+/// Addresses and pod ranges of the other node, which has none of its addresses in a pod range. Not part of a scene, so that
+/// the seeds of earlier finds stay good.
+pub fn other_node() -> impl Strategy<Value = (Vec<&'static str>, Vec<&'static str>)> {
+    let ranges = vec!["10.1.0.0/16", "10.1.1.0/24", "198.51.100.0/25"];
+    (subsequence(vec!["192.0.2.2", "192.0.2.9"], 0..=2), subsequence(ranges, 0..=3))
 }
 
 fn labels() -> impl Strategy<Value = Labels> {
