@@ -1,23 +1,19 @@
 //! What is known of one object: the value that it is to policy, or what stands in for it.
 
-use policy::model::{
-    Departures, EndpointSlice, InvalidPolicy, Labels, Operator, Selector, Service, ServicePort, TargetPort,
-};
+use policy::model::{Departures, Labels, ServicePort, TargetPort};
 use serde_json::Value;
 
-use super::fields::{BELONGING, ISOLATION};
 use super::live::{Key, Object};
 use super::pods::Claim;
 use super::shares::{EACH, Over};
+use super::stand_in::{belonging, isolation, over, undecided_service, undecided_slice};
 use super::{Rejected, Resource};
 use crate::ingest::{self, IngestError, Kind, Live, ObjectId};
 
 /// Our own annotations are kept whatever the configuration says.
 const OWN: &str = "bulkhead.dev/";
-/// A podSelector of more JSON than this is not kept once its policy is over its share: the policy isolates all pods.
-const SUBJECT: usize = 2 << 10;
 /// Counted for each piece of memory, besides what is in it.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -238,60 +234,6 @@ fn weight(live: &Live) -> usize {
 fn texts_of_ports(ports: &[ServicePort]) -> usize {
     let target = |port: &ServicePort| if let TargetPort::Named(name) = &port.target { name.len() } else { 0 };
     ports.iter().map(|port| port.name.len() + target(port)).sum()
-}
-
-/// What is kept of a Service over its share: everything that nodes rewrite. None where that is nothing.
-fn undecided_service(service: Service) -> Option<Service> {
-    let port = |port: ServicePort| ServicePort { name: String::new(), target: TargetPort::Number(port.port), ..port };
-    let ports = service.ports.into_iter().map(port).collect();
-    let kept = Service { selector: Labels::default(), is_undecided: true, ports, ..service };
-    (kept.is_rewritten(true) || kept.is_rewritten(false)).then_some(kept)
-}
-
-/// What is kept of a slice over its share: that its Service has one.
-fn undecided_slice(key: &Key, service: String) -> EndpointSlice {
-    let Key { namespace, name } = key.clone();
-    EndpointSlice { namespace, name, service, is_undecided: true, ..EndpointSlice::default() }
-}
-
-/// The Service of a slice that is too large to be read: its labels are read alone.
-fn belonging(text: &[u8]) -> String {
-    let head = BELONGING.text(&mut serde_json::Deserializer::from_slice(text)).unwrap_or_default();
-    let head: Value = serde_json::from_slice(&head).unwrap_or_default();
-    let slice = match ingest::convert_live(Kind::EndpointSlice, head) {
-        Ok(live) => live,
-        Err(refused) => refused.stand_in,
-    };
-    if let Some(Live::EndpointSlice(slice)) = slice { slice.service } else { String::new() }
-}
-
-/// What stands in for a policy that is too large to be read: its podSelector and its policyTypes are read alone.
-fn isolation(key: &Key, text: &[u8]) -> InvalidPolicy {
-    let head = ISOLATION.text(&mut serde_json::Deserializer::from_slice(text));
-    let head = head.ok().filter(|head| head.len() <= SUBJECT);
-    let head: Value = head.and_then(|head| serde_json::from_slice(&head).ok()).unwrap_or_default();
-    let has_types = head["spec"]["policyTypes"].as_array().is_some_and(|types| !types.is_empty());
-    match ingest::convert_live(Kind::NetworkPolicy, head) {
-        Ok(Some(Live::NetworkPolicy(policy))) if has_types => {
-            over(key, policy.subject, policy.ingress.is_some(), policy.egress.is_some())
-        }
-        _ => over(key, Selector::default(), true, true),
-    }
-}
-
-fn over(key: &Key, subject: Selector, isolates_ingress: bool, isolates_egress: bool) -> InvalidPolicy {
-    let subject = if size(&subject) > SUBJECT { Selector::default() } else { subject };
-    let Key { namespace, name } = key.clone();
-    InvalidPolicy { namespace, name, subject, isolates_ingress, isolates_egress, over_share: true }
-}
-
-/// Bytes of a selector.
-fn size(selector: &Selector) -> usize {
-    let values = |operator: &Operator| match operator {
-        Operator::In(values) | Operator::NotIn(values) => values.iter().map(|it| it.len() + PIECE).sum(),
-        Operator::Exists | Operator::DoesNotExist => 0,
-    };
-    selector.requirements.iter().map(|it| it.key.len() + PIECE + values(&it.operator)).sum()
 }
 
 const fn effect(kind: Kind) -> &'static str {

@@ -22,6 +22,7 @@ mod problem;
 mod reader;
 mod resource;
 mod shares;
+mod stand_in;
 mod store;
 mod stream;
 mod traffic;
