@@ -228,7 +228,7 @@ impl Peer {
     #[must_use]
     #[inline(always)]
     pub const fn hides_services(self) -> bool {
-        matches!(self.kind(), PeerKind::Pod | PeerKind::LocalPod) && !self.is_claimed()
+        self.is_pod() && !self.is_claimed()
     }
 
     #[must_use]
