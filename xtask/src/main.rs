@@ -38,6 +38,9 @@ const COMMANDS: [Command; 12] = [
     Command { name: "kernels", about: "load the programs on other kernels in qemu", run: command::kernels::run },
 ];
 
+/// Commands with options of their own, which they list.
+const EXPLAIN_THEMSELVES: [&str; 2] = ["bench", "cluster"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (Some(name), rest) = (arguments.first(), arguments.get(1..).unwrap_or_default()) else {
@@ -45,10 +48,13 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
-        let asked = ["help", "--help", "-h"].contains(&name.as_str());
         println!("{}", usage());
-        return if asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        return if asks_for_help(name) { ExitCode::SUCCESS } else { ExitCode::from(2) };
     };
+    if rest.first().is_some_and(|first| asks_for_help(first)) && !EXPLAIN_THEMSELVES.contains(&command.name) {
+        println!("cargo xtask {name}: {}", command.about);
+        return ExitCode::SUCCESS;
+    }
     let started = Instant::now();
     let result = (command.run)(rest);
     let elapsed = step::duration(started.elapsed());
@@ -62,6 +68,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn asks_for_help(argument: &str) -> bool {
+    ["help", "--help", "-h"].contains(&argument)
 }
 
 fn usage() -> String {
