@@ -79,6 +79,7 @@ fn what_nobody_rewrites_is_the_address_that_it_is() {
         assert_eq!(called(&scene, "evil/caller", OUTSIDE, 80), DENIED);
         // The pod behind it is nobody to itself there either.
         assert_eq!(called(&scene, "evil/web", OUTSIDE, 80), DENIED);
+        assert_ne!(called(&scene, "evil/caller", "10.96.0.20", 80), ALLOWED, "nor does its ClusterIP lead anywhere");
         admin_deny(&mut scene, "198.51.100.0/24");
         assert_eq!(called(&scene, "evil/web", OUTSIDE, 80), Verdict::Drop(DropReason::ClusterPolicy));
     }
