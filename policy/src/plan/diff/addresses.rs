@@ -2,7 +2,7 @@
 
 use common::abi::{Lead, Peer, PeerKind, ServiceKey};
 
-use super::ranges::Ranges;
+use super::ranges::{Ranges, is_of_pods};
 use super::{changed, removed};
 use crate::compile::Tables;
 use crate::plan::Op;
@@ -24,7 +24,7 @@ pub(super) fn changes(old: &Tables, new: &Tables) -> Vec<Op> {
     let (hidden, shown): (Vec<_>, Vec<_>) = set.partition(|(key, _)| is_hidden(key));
     let (of_nodes, at_addresses): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(key, _)| is_of_nodes(key));
     let Ranges { early, late } = Ranges::changes(old, new);
-    let Peers { first, before_closing, last } = Peers::changes(old, new, !early.is_empty());
+    let Peers { first, before_closing, last } = Peers::changes(old, new);
 
     let mut ops: Vec<Op> = at_addresses.into_iter().map(set_service).collect();
     ops.extend(gone().filter(was_hidden).map(remove_service));
@@ -53,8 +53,7 @@ struct Peers {
 }
 
 impl Peers {
-    /// `ranges_first`: ranges change before the peers of `last`.
-    fn changes(old: &Tables, new: &Tables, ranges_first: bool) -> Self {
+    fn changes(old: &Tables, new: &Tables) -> Self {
         let mut peers = Self::default();
         for (address, peer) in changed(&old.peers, &new.peers, |address, peer| (*address, *peer)) {
             let op = Op::SetPeer { address, peer };
@@ -62,12 +61,12 @@ impl Peers {
                 peers.first.push(op);
                 continue;
             }
-            let before = old.peers.get(&address).copied();
-            if before.is_none() && ranges_first {
-                // What its range says now holds until then.
-                peers.first.push(Op::SetPeer { address, peer: old.peer_of(address.into()) });
+            let before = old.peer_of(address.into());
+            if is_of_pods(before) && !old.peers.contains_key(&address) {
+                // The range may change before the address does: its word is kept until then.
+                peers.first.push(Op::SetPeer { address, peer: before });
             }
-            let later = if before.is_some_and(is_node) { &mut peers.before_closing } else { &mut peers.last };
+            let later = if is_node(before) { &mut peers.before_closing } else { &mut peers.last };
             later.push(op);
         }
         peers.nodes_that_go(old, new);
@@ -81,7 +80,7 @@ impl Peers {
                 continue;
             }
             let peer = new.peer_of(address.into());
-            let ops = if peer.kind() == PeerKind::UnknownPod { &mut self.before_closing } else { &mut self.first };
+            let ops = if is_of_pods(peer) { &mut self.before_closing } else { &mut self.first };
             ops.push(Op::SetPeer { address, peer });
         }
     }

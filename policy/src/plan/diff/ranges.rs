@@ -45,6 +45,7 @@ impl Ranges {
     }
 }
 
-fn is_of_pods(peer: Peer) -> bool {
+/// True for the word of addresses of pod ranges without a known pod.
+pub(super) fn is_of_pods(peer: Peer) -> bool {
     peer.kind() == PeerKind::UnknownPod
 }
