@@ -46,22 +46,24 @@ pub fn to_pod(context: TcContext) -> i32 {
 fn run(direction: Direction, context: &TcContext) -> i32 {
     // SAFETY: this CPU's own value, in a program that no other of its kind interrupts.
     let written = || SEEN.get_ptr_mut(0).map(|seen| unsafe { &mut *seen });
-    let decided = match decide::look(direction, &Buffer(context), &Maps, written) {
+    let (decided, seen) = match decide::look(direction, &Buffer(context), &Maps, written) {
         Look::Held => {
             report::passed(direction, context.len());
             return TC_ACT_UNSPEC;
         }
-        Look::Open => Decided::Open,
-        Look::Unusual => look_closely(direction, context),
+        Look::Open(seen) => (Decided::Open, seen),
+        Look::Unusual => {
+            let decided = look_closely(direction, context);
+            let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
+            // SAFETY: as above.
+            (decided, unsafe { &mut *seen })
+        }
     };
     // One after the other, and not one in the other: the frames of all functions that call each other share 512 bytes.
     let Arrival { ifindex, ingress_ifindex, has_socket } = Buffer(context).arrival();
     if matches!(decided, Decided::Open) {
-        judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
+        judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex, &raw mut *seen);
     }
-    let Some(seen) = SEEN.get_ptr_mut(0) else { return TC_ACT_SHOT };
-    // SAFETY: as above.
-    let seen = unsafe { &mut *seen };
     decide::check_brief(direction, &Buffer(context), seen);
     if seen.is_unsettled() {
         decide::settle(direction, &Maps, seen);
@@ -123,15 +125,15 @@ fn track(direction: Direction, context: &TcContext) -> Decided {
     decide::track(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
 }
 
-/// Judges what `SEEN` holds. A global function: the verifier looks at it by itself, once. `hook`: bit 0 the
-/// [`Direction`], 1 that a socket of the node holds the packet.
+/// Judges the packet that is written down in `seen`. A global function: the verifier looks at it by itself, once. `hook`:
+/// bit 0 the [`Direction`], 1 that a socket of the node holds the packet.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32) -> u64 {
+pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32, seen: *mut Seen) -> u64 {
     let direction = if hook & 1 == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
     let arrival = Arrival { ifindex, ingress_ifindex, has_socket: hook & 2 != 0 };
-    if let Some(seen) = SEEN.get_ptr_mut(0) {
-        // SAFETY: as above.
+    if !seen.is_null() {
+        // SAFETY: the verifier holds the callers to memory of that size.
         judge_open(direction, arrival, &Maps, unsafe { &mut *seen });
     }
     0

@@ -28,6 +28,15 @@ pub static SETTINGS: Global<Settings> = Global::new(Settings {
     after_dnat: 0,
 });
 
+/// The 32-bit field of [`SETTINGS`] at this offset: to load the whole for it would read every field, since the compiler
+/// takes the value for one that may change.
+#[inline(always)]
+pub fn setting(offset: usize) -> u32 {
+    let settings = (&raw const SETTINGS).cast::<u8>();
+    // SAFETY: a `Global` is its value, nothing writes to it, and the callers' offsets are those of aligned fields.
+    unsafe { settings.add(offset).cast::<u32>().read_volatile() }
+}
+
 /// Fixed when the programs are loaded, as this kernel has it.
 #[unsafe(no_mangle)]
 pub static CLOCK: Global<Clock> = Global::new(Clock::new(4_000_000));

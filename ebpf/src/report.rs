@@ -1,12 +1,16 @@
 //! What is left of a packet: counters, and an event for a drop as far as the rate limit allows.
 
+use core::mem::offset_of;
+
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use common::abi::{Address, Counter, Direction, DropKey, DropReason, Event, SECOND, Telling, Ticks, Told, Traffic};
+use common::abi::{
+    Address, Counter, Direction, DropKey, DropReason, Event, SECOND, Settings, Telling, Ticks, Told, Traffic,
+};
 use common::decide::{Outcome, Seen, Verdict};
 
-use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SEEN, SETTINGS, TOLD};
+use crate::maps::{BUDGET, COUNTER, DROPS, DROPS_DIRECT, EVENTS, FORWARDED, SEEN, TOLD, setting};
 
 /// Counts a packet that passes.
 #[inline(always)]
@@ -121,7 +125,7 @@ pub fn count(counter: Counter) {
 #[inline(always)]
 pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &Address, now: Ticks) -> bool {
     let far = &far.words;
-    let (second, budget) = (u64::from(now / SECOND), SETTINGS.load().events_per_second);
+    let (second, budget) = (u64::from(now / SECOND), setting(offset_of!(Settings, events_per_second)));
     let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
     let Some(told) = told else { return has_budget(second, budget) };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.

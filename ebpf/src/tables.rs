@@ -1,5 +1,7 @@
 //! The maps as [`Tables`].
 
+use core::mem::offset_of;
+
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
@@ -14,7 +16,7 @@ use common::decide::{
 
 use crate::maps::{
     BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, LOCAL_V4, LOCAL_V6, NAT_FLOW, PEER_V4,
-    PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL,
+    PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL, setting,
 };
 use crate::report::count;
 
@@ -78,6 +80,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn settings(&self) -> Settings {
         SETTINGS.load()
+    }
+
+    #[inline(always)]
+    fn is_after_dnat(&self) -> bool {
+        setting(offset_of!(Settings, after_dnat)) != 0
     }
 
     #[inline(always)]

@@ -72,10 +72,10 @@ impl HostNode {
             Look::Held => {
                 assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
             }
-            Look::Open => {
-                self.conclude(Decided::Open, direction, frame, &mut seen);
+            Look::Open(seen) => {
+                self.conclude(Decided::Open, direction, frame, seen);
                 assert!(seen.is_brief());
-                let whole = Seen { frame: at_length.frame, datagram: at_length.datagram, ..seen };
+                let whole = Seen { frame: at_length.frame, datagram: at_length.datagram, ..*seen };
                 assert_eq!(at_length, whole, "{frame:?}");
             }
             Look::Unusual => {
@@ -176,6 +176,10 @@ impl Addresses for HostNode {
 impl common::decide::Tables for HostNode {
     fn settings(&self) -> Settings {
         self.settings
+    }
+
+    fn is_after_dnat(&self) -> bool {
+        self.settings.after_dnat != 0
     }
 
     fn time(&self) -> u64 {

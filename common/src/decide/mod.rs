@@ -37,12 +37,12 @@ use seen::Unsettled;
 
 /// The short look at a packet.
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look<'s> {
     /// It passes, because it belongs to a flow that holds.
     Held,
-    /// It is plain and written down, [briefly](Seen::is_brief), and no flow lets it pass: for [`judge_open`].
-    Open,
+    /// It is plain and no flow lets it pass: for [`judge_open`], with what is written down of it, [briefly](Seen::is_brief).
+    Open(&'s mut Seen),
     /// It is not plain: for [`read_closely`] and [`check`].
     Unusual,
 }
@@ -78,7 +78,7 @@ pub fn look<'s, P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     seen: impl FnOnce() -> Option<&'s mut Seen>,
-) -> Look {
+) -> Look<'s> {
     match begin(direction, packet, tables) {
         Ok(context) => express::look(&context, packet, seen),
         Err(_) => Look::Unusual,

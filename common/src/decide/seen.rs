@@ -138,7 +138,8 @@ impl Seen {
         }
     }
 
-    /// Whether a short look has left out what nobody but an event tells of the packet: for [`read_closely`](super::read_closely).
+    /// Whether a short look has left out what nobody but an event tells of the packet: for
+    /// [`read_closely`](super::read_closely). Until then the fields that it has left out are an earlier packet's.
     #[must_use]
     #[inline(always)]
     pub const fn is_brief(&self) -> bool {

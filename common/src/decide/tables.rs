@@ -9,6 +9,8 @@ use crate::abi::{
 /// Every table of a node. `None` is always "there is no such row".
 pub trait Tables: Rules + Addresses {
     fn settings(&self) -> Settings;
+    /// [`Settings::after_dnat`] by itself: each packet asks for it.
+    fn is_after_dnat(&self) -> bool;
     /// Nanoseconds since boot, a few milliseconds exact.
     fn time(&self) -> u64;
     fn epoch(&self) -> u64;

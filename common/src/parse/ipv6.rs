@@ -20,6 +20,9 @@ const SHIM6: u8 = 140;
 pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<(), DropReason> {
     let words = packet.words::<14, 10>().ok_or(DropReason::Malformed)?;
     read(words, packet.length(), datagram)?;
+    if datagram.source.embeds_v4() || datagram.destination.embeds_v4() {
+        return Err(DropReason::Malformed);
+    }
     if is_extension(datagram.protocol) {
         walk(packet, datagram)?;
         if matches!(datagram.fragment, Fragment::Later) {
@@ -30,11 +33,15 @@ pub(super) fn parse<P: Packet>(packet: &P, datagram: &mut Datagram) -> Result<()
     transport::parse_at::<P, 54>(packet, datagram)
 }
 
-/// The packet, if it is plain ([`super::plain_frame`]).
+/// The packet, if it is plain ([`super::plain_frame`]). None of its addresses begins as those
+/// do that stand for an IPv4 one ([`Address::embeds_v4`]): the first word tells.
 #[inline(always)]
 pub fn plain<P: Packet>(packet: &P) -> Option<Datagram> {
     let mut datagram = Datagram::EMPTY;
     read(packet.near::<14, 10>()?, packet.length(), &mut datagram).ok()?;
+    if datagram.source.words[0] == 0 || datagram.destination.words[0] == 0 {
+        return None;
+    }
     transport::plain_at::<P, 54>(packet, datagram)
 }
 
@@ -49,8 +56,7 @@ fn read(words: [u32; 10], frame: u32, datagram: &mut Datagram) -> Result<(), Dro
     datagram.transport = ETHERNET + HEADER;
     // A payload length of 0 would be a jumbogram, which no veth carries unless someone asks for it.
     datagram.end = ETHERNET + HEADER + u32::from(be16(length_next).0);
-    let embedded = datagram.source.embeds_v4() || datagram.destination.embeds_v4();
-    if byte(start, 0) >> 4 != 6 || datagram.end > frame || embedded {
+    if byte(start, 0) >> 4 != 6 || datagram.end > frame {
         return Err(DropReason::Malformed);
     }
     Ok(())

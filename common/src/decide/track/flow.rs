@@ -107,5 +107,5 @@ pub(in crate::decide) fn pass_on<P: Packet, T: Tables>(
 /// Whether a flow is judged where the node has rewritten it: each of its packets passes there, in either direction.
 #[inline(always)]
 fn is_judged_after_dnat<T: Tables>(context: &Context<'_, T>, state: FlowState) -> bool {
-    context.tables.settings().after_dnat != 0 && state.is(FlowState::AFTER_DNAT)
+    context.tables.is_after_dnat() && state.is(FlowState::AFTER_DNAT)
 }

@@ -82,7 +82,7 @@ fn already_judged<T: Tables>(
     remote: Remote,
     datagram: &Datagram,
 ) -> Option<Verdict> {
-    if context.tables.settings().after_dnat == 0 || !matches!(context.direction, Direction::Ingress) {
+    if !context.tables.is_after_dnat() || !matches!(context.direction, Direction::Ingress) {
         return None;
     }
     if let Some((_, state)) = known.get() {
@@ -153,7 +153,7 @@ fn ask<T: Tables>(
 /// `is_own` says that the packet has.
 #[inline(always)]
 fn is_left_undecided<T: Tables>(context: &Context<'_, T>, called: Remote, is_own: bool) -> bool {
-    context.tables.settings().after_dnat != 0 && is_rewritten_here(called) && is_own
+    context.tables.is_after_dnat() && is_rewritten_here(called) && is_own
 }
 
 #[inline(always)]
