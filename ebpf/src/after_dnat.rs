@@ -211,8 +211,6 @@ fn report(connection: &Connection, judged: Direction, outcome: &Outcome, length:
     let share = Maps.local(own).and_then(|slot| TOLD.get_ptr_mut(slot));
     if has_share(share, judged, reason, far, ticks(Maps.time())) {
         send(connection, outcome, (reason, audited, judged), length);
-    } else {
-        count(Counter::EventsLost);
     }
 }
 

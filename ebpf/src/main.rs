@@ -62,11 +62,11 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     // One after the other, and not one in the other: the frames of all functions that call each other share 512 bytes.
     let Arrival { ifindex, ingress_ifindex, has_socket } = Buffer(context).arrival();
     if matches!(decided, Decided::Open) {
-        judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex, &raw mut *seen);
+        judge(direction as u64 | u64::from(has_socket) << 1, ifindex, ingress_ifindex);
     }
     decide::check_brief(direction, &Buffer(context), seen);
     if seen.is_unsettled() {
-        decide::settle(direction, &Maps, seen);
+        settle(direction);
     }
     if seen.outcome.undecided && matches!(direction, Direction::Egress) {
         Buffer(context).leave_undecided();
@@ -119,21 +119,29 @@ fn quote(direction: Direction, context: &TcContext) {
 }
 
 #[inline(never)]
+fn settle(direction: Direction) {
+    if let Some(seen) = SEEN.get_ptr_mut(0) {
+        // SAFETY: as above.
+        decide::settle(direction, &Maps, unsafe { &mut *seen });
+    }
+}
+
+#[inline(never)]
 fn track(direction: Direction, context: &TcContext) -> Decided {
     let Some(seen) = SEEN.get_ptr_mut(0) else { return Decided::Seen };
     // SAFETY: as above.
     decide::track(direction, &Buffer(context), &Maps, unsafe { &mut *seen })
 }
 
-/// Judges the packet that is written down in `seen`. A global function: the verifier looks at it by itself, once. `hook`:
-/// bit 0 the [`Direction`], 1 that a socket of the node holds the packet.
+/// Judges what `SEEN` holds. A global function: the verifier looks at it by itself, once. `hook`: bit 0 the
+/// [`Direction`], 1 that a socket of the node holds the packet.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32, seen: *mut Seen) -> u64 {
+pub extern "C" fn judge(hook: u64, ifindex: u32, ingress_ifindex: u32) -> u64 {
     let direction = if hook & 1 == Direction::Egress as u64 { Direction::Egress } else { Direction::Ingress };
     let arrival = Arrival { ifindex, ingress_ifindex, has_socket: hook & 2 != 0 };
-    if !seen.is_null() {
-        // SAFETY: the verifier holds the callers to memory of that size.
+    if let Some(seen) = SEEN.get_ptr_mut(0) {
+        // SAFETY: as above.
         judge_open(direction, arrival, &Maps, unsafe { &mut *seen });
     }
     0

@@ -161,7 +161,7 @@ pub static FORWARDED: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(2, 0)
 #[map]
 pub static COUNTER: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// By slot: what has been told of an endpoint's drops in this second.
+/// By slot: what has been told of an endpoint's drops in this second, and what has not been in all.
 #[map]
 pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1024, 0);
 

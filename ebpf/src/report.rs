@@ -58,11 +58,7 @@ pub const fn told(outcome: &Outcome) -> Option<(DropReason, bool)> {
 #[inline(always)]
 fn tell(direction: Direction, length: u32, seen: &Seen, told: (DropReason, bool)) -> bool {
     count_drop(&seen.outcome, told, length);
-    let has_share = has_share(TOLD.get_ptr_mut(seen.slot), direction, told.0, seen.remote(direction), seen.now);
-    if !has_share {
-        count(Counter::EventsLost);
-    }
-    has_share
+    has_share(TOLD.get_ptr_mut(seen.slot), direction, told.0, seen.remote(direction), seen.now)
 }
 
 #[inline(always)]
@@ -121,19 +117,28 @@ pub fn count(counter: Counter) {
 }
 
 /// Whether there is to be an event: no endpoint's drops keep another's from being told, and no flood the first of another
-/// kind. `told` is the endpoint's, `far` the address of the other end.
+/// kind. What is not told is counted. `told` is the endpoint's, `far` the address of the other end.
 #[inline(always)]
 pub fn has_share(told: Option<*mut Told>, direction: Direction, reason: DropReason, far: &Address, now: Ticks) -> bool {
     let far = &far.words;
     let (second, budget) = (u64::from(now / SECOND), setting(offset_of!(Settings, events_per_second)));
     let (kind, peer) = ((direction as u32) << 5 | reason as u32 & 31, far[0] ^ far[1] ^ far[2] ^ far[3]);
-    let Some(told) = told else { return has_budget(second, budget) };
+    let Some(told) = told else {
+        let has_budget = has_budget(second, budget);
+        if !has_budget {
+            count(Counter::EventsLost);
+        }
+        return has_budget;
+    };
     // SAFETY: this CPU's own value, in a program that nothing of its kind interrupts.
-    match unsafe { (*told).tell(second, kind, peer, budget) } {
+    let told = unsafe { &mut *told };
+    let has_share = match told.tell(second, kind, peer, budget) {
         Telling::Always => true,
         Telling::Shared => has_budget(second, budget),
         Telling::Never => false,
-    }
+    };
+    told.lost += u64::from(!has_share);
+    has_share
 }
 
 /// A bucket of one second: bits 0–31 what is left, 32–63 the second.

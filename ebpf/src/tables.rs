@@ -183,11 +183,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn remote(&self, address: &Address, port: PortKey) -> Remote {
+    fn beyond(&self, known: Option<Peer>, address: &Address, port: PortKey) -> Remote {
         let [a, b, c, d] = address.words;
+        let (front, back) = (u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d));
+        let asked = u64::from(port.0) | u64::from(known.is_some()) << 32;
         let mut service = 0;
-        let peer =
-            remote_of(u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d), port.0, &mut service);
+        let peer = remote_beyond(front, back, asked, known.map_or(0, |peer| peer.0), &mut service);
         Remote { peer: Peer(peer), service: MaybeService::of_word(service) }
     }
 
@@ -207,13 +208,15 @@ impl Tables for Maps {
     }
 }
 
-/// [`Tables::remote`] as a global function. `front`, `back`: the words of the address, two in each. `service` becomes
-/// [`MaybeService::word`]: it is memory of the caller, since a function returns one word.
+/// [`Tables::beyond`] as a global function. `front`, `back`: the words of the address, two in each. `asked`: bits 0–31 the
+/// port, 32 that the address is `known`. `service` becomes [`MaybeService::word`]: it is memory of the caller, since a
+/// function returns one word.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn remote_of(front: u64, back: u64, port: u32, service: *mut u64) -> u64 {
+pub extern "C" fn remote_beyond(front: u64, back: u64, asked: u64, known: u64, service: *mut u64) -> u64 {
     let words = [(front >> 32) as u32, front as u32, (back >> 32) as u32, back as u32];
-    let remote = Remote::of(&Maps, &Address { words }, PortKey(port));
+    let known = if asked >> 32 & 1 == 0 { None } else { Some(Peer(known)) };
+    let remote = Remote::beyond(&Maps, known, &Address { words }, PortKey(asked as u32));
     if !service.is_null() {
         // SAFETY: the verifier holds the callers to a word of their own.
         unsafe { *service = remote.service.word() }

@@ -85,6 +85,7 @@ fn a_flood_of_drops_leaves_the_events_of_others() {
     let of = told(&mut reader);
     assert_eq!(of[&9], 40);
     assert!(of[&1] < 2000, "a share of each second, on each CPU: {of:?}");
+    let earlier = of.values().sum::<usize>() as u64;
 
     // Eight drop more than everybody may have together.
     for &veth in &veths[..8] {
@@ -95,6 +96,9 @@ fn a_flood_of_drops_leaves_the_events_of_others() {
     }
     let of = told(&mut reader);
     assert!(of[&9] >= 10, "a drop of each group of addresses is told whatever others do: {of:?}");
+    let events = earlier + of.values().sum::<usize>() as u64;
+    let dropped = u64::from(9 * FLOOD + 40 + 40);
+    assert_eq!(events + datapath.maps.events_lost().expect("lost"), dropped, "what is not told is counted");
 }
 
 #[test]

@@ -75,6 +75,18 @@ impl Maps {
         Ok(values.iter().sum())
     }
 
+    /// Drops that no event told of.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn events_lost(&self) -> Result<u64> {
+        let mut lost = self.counter(Counter::EventsLost)?;
+        for told in self.told.iter() {
+            lost += told.context("cannot read the map TOLD")?.iter().map(|told| told.lost).sum::<u64>();
+        }
+        Ok(lost)
+    }
+
     /// How full the hash maps are. Counts keys one by one: for a scrape, not for a packet.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use common::abi::{
     Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, NatKey, PortRow, Profile, RuleKey, ServiceKey,
-    Traffic,
+    Told, Traffic,
 };
 
 use super::{MapCapacities, Pins, object};
@@ -38,6 +38,7 @@ pub struct Maps {
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Traffic>,
     pub(super) forwarded: PerCpuArray<MapData, Traffic>,
     pub(super) counter: PerCpuArray<MapData, u64>,
+    pub(super) told: PerCpuArray<MapData, Told>,
     pub(super) ids: HashMap<MapData, [u32; 2], [u8; 16]>,
 }
 
@@ -86,6 +87,7 @@ impl Maps {
             drops: typed(source, "DROPS")?,
             forwarded: typed(source, "FORWARDED")?,
             counter: typed(source, "COUNTER")?,
+            told: typed(source, "TOLD")?,
             ids: typed(source, "IDS")?,
         })
     }

@@ -126,7 +126,7 @@ impl core::ops::AddAssign for Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Counter {
-    /// Events that the rate limit or a full ring kept from being sent.
+    /// Drops that no event told of, but for those that are in their endpoint's [`Told::lost`](super::Told::lost).
     EventsLost = 0,
     /// Flows that a change of policy cut.
     FlowsCut = 1,

@@ -40,7 +40,7 @@ pub use told::{Telling, Told};
 pub use tunnel::{TUNNEL_PORTS, TUNNEL_WORDS, tunnel_bit};
 
 /// Version of everything in this module. Maps of different versions never share a pin folder.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Version of the keys and values of the table of flows, which an upgrade takes along where it is the same.
 pub const FLOW_LAYOUT: u32 = 1;

@@ -13,9 +13,12 @@ pub struct Told {
     peers: u32,
     /// What is left of the share.
     left: u32,
+    /// Drops that no event told of, in all seconds.
+    pub lost: u64,
 }
 
-super::layout!(Told, 24; second @ 0 => u64, kinds @ 8 => u64, peers @ 16 => u32, left @ 20 => u32);
+super::layout!(Told, 32;
+    second @ 0 => u64, kinds @ 8 => u64, peers @ 16 => u32, left @ 20 => u32, lost @ 24 => u64);
 
 /// How a drop may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Told {
     #[inline(always)]
     pub const fn tell(&mut self, second: u64, kind: u32, peer: u32, budget: u32) -> Telling {
         if self.second != second {
-            *self = Self { second, kinds: 0, peers: 0, left: budget / Self::SHARE };
+            *self = Self { second, kinds: 0, peers: 0, left: budget / Self::SHARE, lost: self.lost };
         }
         let kind = 1_u64 << (kind & 63);
         // The upper bits of a multiplication depend on all of it.

@@ -90,11 +90,21 @@ impl Remote {
     #[inline(always)]
     pub fn of<A: Addresses>(addresses: &A, address: &Address, port: PortKey) -> Self {
         let known = addresses.peer(address);
-        if let Some(peer) = known
-            && peer.hides_services()
-        {
-            return Self { peer, service: MaybeService::NONE };
+        match Self::hiding(known) {
+            Some(remote) => remote,
+            None => Self::beyond(addresses, known, address, port),
         }
+    }
+
+    /// What is called at an address that is `known` to hide Services; `None` for any other.
+    #[inline(always)]
+    pub(super) fn hiding(known: Option<Peer>) -> Option<Self> {
+        Some(Self { peer: known.filter(|peer| peer.hides_services())?, service: MaybeService::NONE })
+    }
+
+    /// [`Self::of`] an address that is `known` to hide no Services, or is not known.
+    #[inline(always)]
+    pub fn beyond<A: Addresses>(addresses: &A, known: Option<Peer>, address: &Address, port: PortKey) -> Self {
         let mut service = MaybeService::found(addresses.service(&ServiceKey { address: *address, port }));
         let peer = match known {
             Some(peer) => peer,

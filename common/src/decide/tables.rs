@@ -41,13 +41,26 @@ pub trait Tables: Rules + Addresses {
         judge_profile(self, profile, question)
     }
 
-    /// [`Remote::of`]: in the programs a function of its own, too.
+    /// [`Remote::of`]. Most pods' addresses hide Services: for those no function is called.
     #[inline(always)]
     fn remote(&self, address: &Address, port: PortKey) -> Remote
     where
         Self: Sized,
     {
-        Remote::of(self, address, port)
+        let known = self.peer(address);
+        match Remote::hiding(known) {
+            Some(remote) => remote,
+            None => self.beyond(known, address, port),
+        }
+    }
+
+    /// [`Remote::beyond`]: in the programs a function of its own, too.
+    #[inline(always)]
+    fn beyond(&self, known: Option<Peer>, address: &Address, port: PortKey) -> Remote
+    where
+        Self: Sized,
+    {
+        Remote::beyond(self, known, address, port)
     }
 
     /// The end that stands for what is behind a Service that the pod whose record has this number calls: in the programs a

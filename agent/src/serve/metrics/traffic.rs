@@ -52,7 +52,7 @@ impl Reading {
             flows_untracked: maps.counter(Counter::FlowsUntracked)?,
             // What is entered and swept between two looks must not make a counter go back.
             evictions: sources.evictions.fetch_max(evictions, Ordering::Relaxed).max(evictions),
-            events_lost: maps.counter(Counter::EventsLost)?,
+            events_lost: maps.events_lost()?,
             usage,
         })
     }
