@@ -2,6 +2,8 @@
 //! What they decide is in `common`.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "this target has no atomic types: it has no compare-and-swap before version 3")]
 #![allow(unsafe_code, reason = "the verifier checks what the compiler cannot: packet bounds and map values")]
 #![allow(clippy::needless_pass_by_value, reason = "`#[classifier]` hands the context over by value")]
 #![allow(
@@ -14,6 +16,7 @@ mod hook;
 mod maps;
 mod packet;
 mod report;
+mod shares;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -49,6 +52,11 @@ fn run(direction: Direction, context: &TcContext) -> i32 {
     let (decided, seen) = match decide::look(direction, &Buffer(context), &Maps, written) {
         Look::Held => {
             report::passed(direction, context.len());
+            return TC_ACT_UNSPEC;
+        }
+        Look::Miscounted => {
+            report::passed(direction, context.len());
+            recount();
             return TC_ACT_UNSPEC;
         }
         Look::Open(seen) => (Decided::Open, seen),
@@ -115,6 +123,13 @@ fn quote(direction: Direction, context: &TcContext) {
     if let Some(seen) = SEEN.get_ptr_mut(0) {
         // SAFETY: as above.
         decide::quote(direction, &Buffer(context), &Maps, unsafe { &mut *seen });
+    }
+}
+
+#[inline(never)]
+fn recount() {
+    if let Some(seen) = SEEN.get(0) {
+        decide::recount(&Maps, seen);
     }
 }
 

@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::maps::lpm_trie::Key;
 use common::abi::{
-    Address, Backend, Backends, Counter, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
+    Address, Backend, Backends, DelegateKey, Direction, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey,
     FragmentPorts, Interface, Lead, NatKey, Peer, PortKey, PortRow, Profile, ProgramRef, RuleKey, ServiceKey, Settings,
     tunnel_bit,
 };
@@ -18,7 +18,7 @@ use crate::maps::{
     BACKENDS, CLOCK, DELEGATE, ENDPOINT, EPOCH, FLOW, FRAGMENT, FRAGMENTS, LOCAL_V4, LOCAL_V6, NAT_FLOW, PEER_V4,
     PEER_V6, PORT, PROFILE, RANGE_V4, RANGE_V6, RULE, SERVICE, SETTINGS, SLOT, SLOT_OVERFLOW, TUNNEL, setting,
 };
-use crate::report::count;
+use crate::shares::flow_share;
 
 /// Entries of `SLOT` less one.
 const SLOT_MASK: u32 = 4095;
@@ -131,15 +131,17 @@ impl Tables for Maps {
         const BPF_NOEXIST: u64 = 1;
         // SAFETY: a `FlowEntry` is two cells of u64.
         let value = unsafe { &*core::ptr::from_ref(entry).cast::<[u64; 2]>() };
-        // Counted, but not where there is one: whatever else is made and not there has been evicted.
-        if FLOW.insert(key, value, BPF_NOEXIST).is_ok() {
-            count(Counter::FlowsEntered);
-            return true;
-        }
-        // Its ports are used again. To replace the entry would take another one first, which may evict a flow.
-        let Some(earlier) = self.flow(key) else { return FLOW.insert(key, value, 0).is_ok() };
-        earlier.renew(entry.epoch.get(), FlowState(entry.state.get()));
-        true
+        FLOW.insert(key, value, BPF_NOEXIST).is_ok()
+    }
+
+    #[inline(always)]
+    fn enter_ring(&self, slot: u32, key: &FlowKey) -> bool {
+        flow_share(slot, key, 0) != 0
+    }
+
+    #[inline(always)]
+    fn count_flow(&self, slot: u32, key: &FlowKey, state: FlowState) -> FlowState {
+        FlowState(flow_share(slot, key, state.0))
     }
 
     #[inline(always)]

@@ -344,7 +344,7 @@ fn a_finished_connection_is_forgotten_soon() {
         let (there, back) = connect(scene, family);
         assert_eq!(scene.pass(CLIENT, SERVER, there.tcp(PORT, 80, FIN | ACK)), allowed(Established));
         assert_eq!(scene.pass(SERVER, CLIENT, back.tcp(80, PORT, FIN | ACK)), allowed(Established));
-        assert!(scene.twin.flows().all(|(key, state)| key.protocol() != TCP || state.expires() < scene_end(10)));
+        assert!(scene.twin.flows().all(|(key, state)| key.protocol() != TCP || state.expires() < scene_end(120)));
     });
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use common::abi::{
     Address, AllowReason, Backend, Backends, DelegateKey, Direction, DirectionRules, Endpoint, FlowEntry, FlowKey,
-    FragmentKey, FragmentPorts, Interface, Lead, NatKey, Peer, PortRow, Profile, ProgramRef, RuleKey, ServiceKey,
-    Settings, TenantId, Ticks,
+    FlowState, FragmentKey, FragmentPorts, Interface, Lead, NatKey, Peer, PortRow, Profile, ProgramRef, RuleKey,
+    ServiceKey, Settings, TenantId, Ticks,
 };
 use common::decide::{
-    Addresses, Decided, Look, Rules, Seen, Verdict, check, check_brief, judge_open, look, quote, read_closely, settle,
-    track,
+    Addresses, Decided, Look, Rules, Seen, Verdict, check, check_brief, judge_open, look, quote, read_closely, recount,
+    settle, track,
 };
 use common::parse::{Arrival, Packet};
 use ipnet::IpNet;
@@ -72,6 +72,10 @@ impl HostNode {
             Look::Held => {
                 assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
             }
+            Look::Miscounted => {
+                assert_eq!(at_length.outcome.verdict, Verdict::Allow(AllowReason::Established), "{frame:?}");
+                recount(self, &seen);
+            }
             Look::Open(seen) => {
                 self.conclude(Decided::Open, direction, frame, seen);
                 assert!(seen.is_brief());
@@ -123,7 +127,7 @@ impl HostNode {
 
     /// As if the packet at hand had not been.
     fn undo(&self) {
-        for (key, before) in self.found.take() {
+        for (key, before) in self.found.take().into_iter().rev() {
             self.flows[&key].epoch.set(before.epoch.get());
             self.flows[&key].state.set(before.state.get());
         }
@@ -213,6 +217,15 @@ impl common::decide::Tables for HostNode {
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         self.entered.borrow_mut().push((*key, entry.clone()));
         true
+    }
+
+    /// There is room for every flow of every endpoint.
+    fn enter_ring(&self, _slot: u32, _key: &FlowKey) -> bool {
+        true
+    }
+
+    fn count_flow(&self, _slot: u32, _key: &FlowKey, state: FlowState) -> FlowState {
+        FlowState(state.0 ^ FlowState::COUNTED)
     }
 
     fn is_tunnel_port(&self, port: u16) -> bool {

@@ -147,17 +147,7 @@ async fn work(args: Args, settings: Settings, address: MetricsAddress) -> Result
     serve::start(
         address,
         &folder().join(SOCKET),
-        Sources {
-            status: seen,
-            watch,
-            timings,
-            drops,
-            config,
-            pins,
-            capacities,
-            scrapes: Scrapes::default(),
-            evictions: Arc::default(),
-        },
+        Sources { status: seen, watch, timings, drops, config, pins, capacities, scrapes: Scrapes::default() },
     )?;
     info!("started");
     let (stop, stopped) = oneshot::channel::<()>();

@@ -109,7 +109,7 @@ pub const FIELDS: [Field; 22] = [
     ),
     size("maps.rules", "Pairs of a policy set and a peer that it says something about."),
     size("maps.ports", "Port ranges of all rules together."),
-    size("maps.flows", "Flows that are tracked at once; the oldest make room."),
+    size("maps.flows", "Flows that are tracked at once: half of them established, half opening or closing."),
     size("maps.ids", "Numbers in use for identities, classes, sets, programs, profiles, rules and tenants together."),
     size("maps.drops", "Pairs of tenants, by direction and reason, whose drops are counted apart."),
 ];

@@ -127,7 +127,13 @@ fn load(pins: &Pins, options: &Options) -> Result<OwnedFd> {
     conntrack::load()?;
     let mut object = Object::parse(object::OBJECT).context("the BPF object in this binary cannot be read")?;
     let (settings, clock, layout) = (options.settings, clock::of_this_kernel()?, layout()?);
-    let globals = [("SETTINGS", bytes::<Settings>(&settings)), ("CLOCK", bytes(&clock)), ("LAYOUT", bytes(&layout))];
+    let limits = object::flow_limits(&object::definitions(&options.capacities)?)?;
+    let globals = [
+        ("SETTINGS", bytes::<Settings>(&settings)),
+        ("CLOCK", bytes(&clock)),
+        ("LAYOUT", bytes(&layout)),
+        ("FLOW_LIMITS", bytes(&limits)),
+    ];
     let globals: HashMap<_, _> = globals.into_iter().map(|(name, value)| (name, (value, true))).collect();
     object.patch_map_data(globals).context("the program's constants are not what this version expects")?;
     // With them the verifier looks at what judges an end once, and not for each way to it.

@@ -104,7 +104,7 @@ impl Maps {
             usage("LOCAL_V4", &self.local_v4, self.local_v4.keys())?,
             usage("LOCAL_V6", &self.local_v6, self.local_v6.keys())?,
             usage("NAT_FLOW", &self.nat_flow, self.nat_flow.keys())?,
-            usage("FLOW", &self.flow, self.flow.keys())?,
+            MapUsage { map: "FLOW", entries: self.flows()?, capacity: capacity(&self.flow)? },
             usage("DROPS", &self.drops, self.drops.keys())?,
             usage("IDS", &self.ids, self.ids.keys())?,
         ])

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use common::abi::{
-    Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, NatKey, PortRow, Profile, RuleKey, ServiceKey,
-    Told, Traffic,
+    Backend, Backends, DelegateKey, DropKey, DropRow, Endpoint, FlowKey, FlowShare, FlowTotals, NatKey, PortRow,
+    Profile, RuleKey, ServiceKey, Told, Traffic,
 };
 
 use super::{MapCapacities, Pins, object};
@@ -33,6 +33,8 @@ pub struct Maps {
     pub(super) rule: HashMap<MapData, RuleKey, u64>,
     pub(super) port: Array<MapData, PortRow>,
     pub(super) flow: HashMap<MapData, FlowKey, [u64; 2]>,
+    pub(super) flow_share: Array<MapData, FlowShare>,
+    pub(super) flow_totals: Array<MapData, FlowTotals>,
     pub(super) nat_flow: HashMap<MapData, NatKey, [u64; 2]>,
     pub(super) drops_direct: PerCpuArray<MapData, DropRow>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Traffic>,
@@ -82,6 +84,8 @@ impl Maps {
             rule: typed(source, "RULE")?,
             port: typed(source, "PORT")?,
             flow: typed(source, "FLOW")?,
+            flow_share: typed(source, "FLOW_SHARE")?,
+            flow_totals: typed(source, "FLOW_TOTALS")?,
             nat_flow: typed(source, "NAT_FLOW")?,
             drops_direct: typed(source, "DROPS_DIRECT")?,
             drops: typed(source, "DROPS")?,

@@ -184,6 +184,8 @@ fn load(
     let settings = Settings { after_dnat: u32::from(after_dnat), ..options.settings };
     loader.btf(Some(&btf)).override_global("SETTINGS", &settings, true);
     loader.override_global("CLOCK", &clock, true);
+    let flow_limits = object::flow_limits(definitions)?;
+    loader.override_global("FLOW_LIMITS", &flow_limits, true);
     loader.override_global("CHECKSUM", checksum, true);
     loader.override_global("AYA_LOG_LEVEL", &level, false);
     for definition in definitions {

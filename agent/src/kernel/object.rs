@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use aya::maps::MapInfo;
 use aya_obj::EbpfSectionKind;
+use common::abi::FlowLimits;
 
 use super::Pins;
 
@@ -55,7 +56,9 @@ impl MapCapacities {
     /// The setting that decides the size of a map, and its value.
     pub(super) fn setting(&self, map: &str) -> Option<(&'static str, Option<u32>)> {
         let setting = match map {
-            "ENDPOINT" | "SLOT_OVERFLOW" | "TOLD" | "LOCAL_V4" | "LOCAL_V6" => ("maps.endpoints", self.endpoints),
+            "ENDPOINT" | "SLOT_OVERFLOW" | "TOLD" | "FLOW_SHARE" | "LOCAL_V4" | "LOCAL_V6" => {
+                ("maps.endpoints", self.endpoints)
+            }
             "PROFILE" => ("maps.profiles", self.profiles),
             "PEER_V4" | "PEER_V6" => ("maps.peers", self.peers),
             "RANGE_V4" | "RANGE_V6" => ("maps.ranges", self.ranges),
@@ -63,6 +66,7 @@ impl MapCapacities {
             "RULE" => ("maps.rules", self.rules),
             "PORT" => ("maps.ports", self.ports),
             "FLOW" => ("maps.flows", self.flows),
+            "RING" => ("maps.flows", self.flows.map(FlowLimits::ring)),
             "IDS" => ("maps.ids", self.ids),
             "DROPS" => ("maps.drops", self.drops),
             _ => return None,
@@ -87,13 +91,14 @@ struct Shape {
     flags: u32,
 }
 
-/// The maps that are pinned, as the programs declare them and `capacities` sizes them.
+/// The maps that are pinned, as the programs declare them and `capacities` sizes them, by name: of `FLOW` and `RING`, which
+/// one setting sizes, the one that has the setting's number comes first.
 pub(super) fn definitions(capacities: &MapCapacities) -> Result<Vec<Definition>> {
     let object = aya_obj::Object::parse(OBJECT).context("the BPF object in this binary cannot be read")?;
     let declared = object.maps.into_iter().filter(|(name, map)| {
         matches!(map.section_kind(), EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps) && name != LOG_RING
     });
-    Ok(declared
+    let mut definitions: Vec<_> = declared
         .map(|(name, map)| {
             let wanted = capacities.setting(&name).and_then(|(_, value)| value);
             let shape = Shape {
@@ -105,7 +110,18 @@ pub(super) fn definitions(capacities: &MapCapacities) -> Result<Vec<Definition>>
             };
             Definition { name, shape }
         })
-        .collect())
+        .collect();
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(definitions)
+}
+
+/// The shares of flows that follow from the sizes of the maps.
+pub(super) fn flow_limits(definitions: &[Definition]) -> Result<FlowLimits> {
+    let entries = |name: &str| {
+        let map = definitions.iter().find(|map| map.name == name);
+        map.map(Definition::entries).with_context(|| format!("no map {name} in the object"))
+    };
+    Ok(FlowLimits::new(entries("FLOW")?, entries("ENDPOINT")?))
 }
 
 impl Definition {

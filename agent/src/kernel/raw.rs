@@ -1,13 +1,16 @@
 //! The BPF commands that aya does not have: taking a link off its hook now, not when its last holder lets go, and programs of
 //! the netfilter type.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use aya::Pod;
+use aya::maps::MapData;
 use aya_obj::Function;
 use nix::errno::Errno;
 
@@ -17,6 +20,7 @@ const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_BTF_LOAD: libc::c_long = 18;
 const BPF_MAP_FREEZE: libc::c_long = 22;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_PROG_TYPE_NETFILTER: u32 = 32;
@@ -44,6 +48,21 @@ struct UpdateElement {
     _zero: u32,
     key: u64,
     value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    /// The addresses of where the batch before ended, 0 for the first, and of where this one does.
+    from: u64,
+    to: u64,
+    keys: u64,
+    values: u64,
+    /// Places for entries; then how many were written.
+    count: Cell<u32>,
+    map: u32,
+    element_flags: u64,
     flags: u64,
 }
 
@@ -137,6 +156,36 @@ pub(super) fn freeze(map: BorrowedFd<'_>, value: &[u8]) -> Result<()> {
     let freeze = Attributes { first: u64::from(map), ..Attributes::default() };
     bpf(BPF_MAP_FREEZE, &freeze).context("cannot fix the program's constants")?;
     Ok(())
+}
+
+/// Reads entries of a hash map into `keys` and `values`, from where an earlier call ended (`BPF_MAP_LOOKUP_BATCH`, Linux
+/// 5.6). Returns how many there were, and where the next call begins; `None` at the end of the map. Unlike a walk from key
+/// to key it comes to an end whatever is removed meanwhile.
+///
+/// # Errors
+/// The kernel refuses, or a bucket of the map has more entries than there are places.
+pub(super) fn look_up_batch<K: Pod, V: Pod>(
+    map: &MapData,
+    from: Option<u32>,
+    keys: &mut [K],
+    values: &mut [V],
+) -> Result<(usize, Option<u32>)> {
+    let to = Cell::new(0_u32);
+    let places = u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX);
+    let batch = Batch {
+        from: from.as_ref().map_or(0, |from| core::ptr::from_ref(from) as u64),
+        to: to.as_ptr() as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: Cell::new(places),
+        map: number(&map.fd().as_fd())?,
+        ..Batch::default()
+    };
+    let end = match bpf(BPF_MAP_LOOKUP_BATCH, &batch) {
+        Err(Errno::ENOENT) => None,
+        read => read.map(|_| Some(to.get())).context("the kernel reads no batch of the map")?,
+    };
+    Ok((batch.count.get() as usize, end))
 }
 
 /// Loads a program of the netfilter type (Linux 6.4).

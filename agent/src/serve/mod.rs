@@ -16,7 +16,6 @@ mod text;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
@@ -49,8 +48,6 @@ pub struct Sources {
     pub pins: Pins,
     pub capacities: MapCapacities,
     pub scrapes: Scrapes,
-    /// The most evictions of flows that a scrape has found.
-    pub evictions: Arc<AtomicU64>,
 }
 
 impl Sources {

@@ -132,12 +132,10 @@ pub enum Counter {
     FlowsCut = 1,
     /// Flows that could not be entered into the table: each of their packets is judged.
     FlowsUntracked = 2,
-    /// Entries that the programs made in the table of flows.
-    FlowsEntered = 3,
-    /// Entries that the agent, which alone writes this, took out of that table, less those that it put in: modulo 2^64.
-    FlowsRemoved = 4,
+    /// Flows that the programs took out of the table before they expired, to make room for others of their endpoint.
+    FlowsEvicted = 3,
 }
 
 impl Counter {
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 4;
 }

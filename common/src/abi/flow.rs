@@ -95,7 +95,7 @@ impl FlowState {
     pub const TOMBSTONE: u64 = 1 << 34;
     /// The side that did not open it has answered.
     pub const ANSWERED: u64 = 1 << 35;
-    /// A FIN from the pod, from the other end; a RST sets both.
+    /// A FIN from the pod, from the other end.
     pub const FIN_BY_POD: u64 = 1 << 36;
     pub const FIN_BY_PEER: u64 = 1 << 37;
     /// Opened by the pod's own node, which an address alone does not prove.
@@ -105,6 +105,12 @@ impl FlowState {
     /// Allowed in its endpoint's adoption window by its opener's direction alone: each packet is judged again, after the
     /// window in both directions, and then the flow is like any other or cut.
     pub const ADOPTED: u64 = 1 << 40;
+    /// Counted among its endpoint's established flows; any other has a place in the ring.
+    pub const COUNTED: u64 = 1 << 41;
+    /// A RST, and since then no packet without one.
+    pub const RESET: u64 = 1 << 42;
+    /// Of datagrams: answered for longer than a question and its answer take.
+    pub const STREAM: u64 = 1 << 43;
 
     #[must_use]
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The short cut for plain packets: most packets are plain, and of a flow that holds. What is read of those stays in
 //! registers, and nobody ever writes it down. It decides nothing that the long way would not.
 
-use super::track::{flow_under, key_of, pass_on};
+use super::track::{Held, flow_under, key_of, pass_on};
 use super::{Context, Look, Seen, Tables, receiver, sender};
 use crate::abi::{Direction, FlowKey};
 use crate::parse::protocol::TCP;
@@ -30,10 +30,15 @@ pub(super) fn look<'s, P: Packet, T: Tables>(
     if may_stray && is_written_over(packet, &datagram) {
         return Look::Unusual;
     }
-    if pass_on(context, packet, &flow, &datagram) {
+    let held = pass_on(context, packet, &flow, &datagram);
+    if held == Held::Yes {
         return Look::Held;
     }
     let Some(seen) = seen() else { return Look::Unusual };
+    if held == Held::Miscounted {
+        (seen.flow, seen.slot) = (flow.key, context.slot);
+        return Look::Miscounted;
+    }
     write_down(context, &flow.key, &datagram, seen);
     Look::Open(seen)
 }

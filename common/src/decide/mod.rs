@@ -28,7 +28,7 @@ pub use judge::{Judgement, Question, Rules, Said, Tiers, Verdict, calls_agent, c
 pub use seen::{Outcome, Seen};
 pub use service::{Addresses, Behind, Call, Called, Decision, MaybeService, Remote, delegate};
 pub use tables::{Tables, behind, judge_profile};
-pub use track::settle;
+pub use track::{FlowShares, count as count_flow, enter_ring, settle};
 pub use tunnel::{is_refused as is_refused_tunnel, leads_astray};
 
 use crate::abi::{AllowReason, Direction, DropReason, Endpoint, Peer, TenantId, Ticks, ticks};
@@ -41,6 +41,8 @@ use seen::Unsettled;
 pub enum Look<'s> {
     /// It passes, because it belongs to a flow that holds.
     Held,
+    /// The same, and its flow is to be counted anew: for [`recount`].
+    Miscounted,
     /// It is plain and no flow lets it pass: for [`judge_open`], with what is written down of it, [briefly](Seen::is_brief).
     Open(&'s mut Seen),
     /// It is not plain: for [`read_closely`] and [`check`].
@@ -83,6 +85,12 @@ pub fn look<'s, P: Packet, T: Tables>(
         Ok(context) => express::look(&context, packet, seen),
         Err(_) => Look::Unusual,
     }
+}
+
+/// Counts the flow of a packet anew, after a [look](Look::Miscounted) or where it is miscounted still.
+#[inline(always)]
+pub fn recount<T: Tables>(tables: &T, seen: &Seen) {
+    track::recount(tables, seen.slot, &seen.flow);
 }
 
 /// Reads a packet of any shape into `seen`; what could not be read stays empty.

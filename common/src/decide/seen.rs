@@ -92,10 +92,13 @@ pub struct Unsettled {
     pub(super) is_known: bool,
     /// There is a judgement, of policy.
     pub(super) is_judged: bool,
+    /// The flow is to be counted anew.
+    pub(super) is_miscounted: bool,
 }
 
 impl Unsettled {
-    pub(super) const NOTHING: Self = Self { opener: 0, tunnel: false, is_known: false, is_judged: false };
+    pub(super) const NOTHING: Self =
+        Self { opener: 0, tunnel: false, is_known: false, is_judged: false, is_miscounted: false };
 }
 
 // SAFETY: read back by tests only, from a map into which the programs write whole values of this type.
@@ -157,9 +160,9 @@ impl Seen {
     #[must_use]
     #[inline(always)]
     pub const fn is_unsettled(&self) -> bool {
-        let Unsettled { is_judged, is_known, .. } = self.unsettled;
+        let Unsettled { is_judged, is_known, is_miscounted, .. } = self.unsettled;
         match self.outcome.verdict {
-            Verdict::Allow(_) => is_judged || matches!(self.datagram.fragment, Fragment::First),
+            Verdict::Allow(_) => is_judged || is_miscounted || matches!(self.datagram.fragment, Fragment::First),
             Verdict::Drop(_) => is_known,
         }
     }

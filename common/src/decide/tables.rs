@@ -2,8 +2,8 @@
 
 use super::{Addresses, Behind, Call, Called, Judgement, Question, Remote, Rules, judge, tunnel};
 use crate::abi::{
-    Address, DropReason, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, Interface, NatKey, Peer, PortKey,
-    Profile, Settings,
+    Address, DropReason, Endpoint, FlowEntry, FlowKey, FlowState, FragmentKey, FragmentPorts, Interface, NatKey, Peer,
+    PortKey, Profile, Settings,
 };
 
 /// Every table of a node. `None` is always "there is no such row".
@@ -18,8 +18,12 @@ pub trait Tables: Rules + Addresses {
     fn endpoint(&self, slot: u32) -> Option<&Endpoint>;
     fn profile(&self, index: u64) -> Option<&Profile>;
     fn flow(&self, key: &FlowKey) -> Option<&FlowEntry>;
-    /// In place of what was there. False where there is no room.
+    /// False where there is one, or no room.
     fn insert_flow(&self, key: &FlowKey, entry: &FlowEntry) -> bool;
+    /// [`enter_ring`](super::enter_ring): in the programs a function of its own, as is the next.
+    fn enter_ring(&self, slot: u32, key: &FlowKey) -> bool;
+    /// [`count_flow`](super::count_flow).
+    fn count_flow(&self, slot: u32, key: &FlowKey, state: FlowState) -> FlowState;
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
     /// True for a UDP port at which nodes open tunnel packets.
     fn is_tunnel_port(&self, port: u16) -> bool;

@@ -58,7 +58,7 @@ pub const FLOWS_UNTRACKED: Metric = counter(
 pub const CONNTRACK_EVICTIONS: Metric = counter(
     "conntrack_evictions_total",
     &[],
-    "Flows that the full table lost to newer ones: each is judged anew, by both ends' rules",
+    "Flows that were not established and left the table early, to make room for newer ones",
 );
 pub const EVENTS_LOST: Metric =
     counter("events_lost_total", &[], "Drops that no event tells of, because of the rate limit or a slow reader");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use common::abi::{Counter, Direction, DropKey, TenantId, Traffic};
@@ -38,11 +37,6 @@ impl Reading {
             sum.packets += traffic.packets;
             sum.bytes += traffic.bytes;
         }
-        // Before the table is counted: what is entered meanwhile would be taken for evicted otherwise.
-        let entered = maps.entered_flows()?;
-        let usage = maps.usage()?;
-        let present = usage.iter().find(|map| map.map == "FLOW").map_or(0, |map| map.entries as u64);
-        let evictions = entered.saturating_sub(present);
         let forwarded = Direction::ALL.into_iter().map(|direction| Ok((direction, maps.forwarded(direction)?)));
         Ok(Self {
             dropped,
@@ -50,10 +44,9 @@ impl Reading {
             forwarded: forwarded.collect::<Result<_>>()?,
             flows_cut: maps.counter(Counter::FlowsCut)?,
             flows_untracked: maps.counter(Counter::FlowsUntracked)?,
-            // What is entered and swept between two looks must not make a counter go back.
-            evictions: sources.evictions.fetch_max(evictions, Ordering::Relaxed).max(evictions),
+            evictions: maps.counter(Counter::FlowsEvicted)?,
             events_lost: maps.events_lost()?,
-            usage,
+            usage: maps.usage()?,
         })
     }
 }

@@ -148,10 +148,11 @@ impl<'a, T: Tables> Flow<'a, T> {
         if is_alive(state_of(entry).expires(), self.now) { Some(entry) } else { None }
     }
 
-    /// The state after one more packet.
+    /// The state after one more packet. The entry outlives those of the veths, which tell questions from streams.
     #[inline(always)]
     fn next(&self, flags: u64) -> FlowState {
-        let flags = if self.packet.is_answer { flags | FlowState::ANSWERED } else { flags };
+        const ANSWERED: u64 = FlowState::ANSWERED | FlowState::STREAM;
+        let flags = if self.packet.is_answer { flags | ANSWERED } else { flags };
         FlowState::new(self.now.wrapping_add(lifetime(flags, self.ends.protocol())), flags)
     }
 

@@ -6,7 +6,7 @@ use super::{Flow, Local, state_of};
 use crate::abi::{DropReason, FlowEntry, FlowKey, FlowState};
 use crate::decide::tables::Tables;
 use crate::decide::timeouts::{is_alive, lifetime};
-use crate::decide::track::local_index;
+use crate::decide::track::{enter, local_index};
 use crate::decide::{Outcome, Verdict};
 
 impl<T: Tables> Flow<'_, T> {
@@ -52,7 +52,7 @@ impl<T: Tables> Flow<'_, T> {
     /// Enters the flow that a receiver's veth will see under the node's address, which says nothing about who calls.
     #[inline(always)]
     fn admit(&self, receiver: Option<Local<'_>>) {
-        let Some(Local { endpoint: receiver, .. }) = receiver else { return };
+        let Some(Local { slot, endpoint: receiver }) = receiver else { return };
         let (port, shown_port) = if self.is_icmp() {
             (self.ends.source_port(), 0)
         } else {
@@ -67,7 +67,7 @@ impl<T: Tables> Flow<'_, T> {
         let state = FlowState::new(self.now.wrapping_add(lifetime(flags, self.ends.protocol())), flags);
         let entry = FlowEntry { epoch: Cell::new(self.epoch), state: Cell::new(state.0) };
         // Without room the receiver's veth judges the node's address.
-        let _entered = self.tables.insert_flow(&key, &entry);
+        let _entered = enter(self.tables, slot, &key, &entry);
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::abi::{Direction, FlowEntry, FlowKey, FlowState, Ticks};
-use crate::decide::timeouts::{is_alive, next, worth_writing};
+use crate::decide::timeouts::{is_alive, is_established, next, worth_writing};
 use crate::decide::{Context, Seen, Tables};
 use crate::parse::{Datagram, Packet, Role};
 
@@ -17,6 +17,15 @@ impl Flow<'_> {
     pub(in crate::decide) const fn is_known(&self) -> bool {
         self.known.entry.is_some()
     }
+}
+
+/// Whether what allowed a flow still holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::decide) enum Held {
+    No,
+    Yes,
+    /// It does, and the flow is to be counted anew: [`recount`].
+    Miscounted,
 }
 
 /// A flow's entry, if there is one.
@@ -80,7 +89,7 @@ pub(super) fn flow_at<'a, T: Tables>(tables: &'a T, now: Ticks, key: &FlowKey) -
     if is_alive(state.expires(), now) { Some((entry, state)) } else { None }
 }
 
-/// Whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
+/// Says whether what allowed the flow still holds; then the packet is noted in its entry. An ICMP error says nothing about
 /// its flow being used.
 #[inline(always)]
 pub(in crate::decide) fn pass_on<P: Packet, T: Tables>(
@@ -88,19 +97,54 @@ pub(in crate::decide) fn pass_on<P: Packet, T: Tables>(
     packet: &P,
     flow: &Flow<'_>,
     datagram: &Datagram,
-) -> bool {
-    let Some((entry, state)) = flow.known.get() else { return false };
+) -> Held {
+    let Some((entry, state)) = flow.known.get() else { return Held::No };
     let after_dnat = is_judged_after_dnat(context, state);
     if (entry.epoch.get() != context.epoch && !after_dnat) || state.is(FlowState::TOMBSTONE | FlowState::ADOPTED) {
-        return false;
+        return Held::No;
     }
     if after_dnat && matches!(context.direction, Direction::Egress) {
         packet.leave_undecided();
     }
-    let after = next(state.flags(), context.direction, datagram, context.now);
+    let after = next(state, context.direction, datagram, context.now);
     if !matches!(datagram.role, Role::Error) && worth_writing(state, after) {
         entry.state.set(after.0);
+        if is_miscounted(after, &flow.key) {
+            return Held::Miscounted;
+        }
     }
+    Held::Yes
+}
+
+/// Whether a flow counts as established and is not, or the other way round.
+#[inline(always)]
+pub(super) const fn is_miscounted(state: FlowState, key: &FlowKey) -> bool {
+    is_established(state, key.protocol()) != state.is(FlowState::COUNTED)
+}
+
+/// Counts a flow as what it is, if it is miscounted.
+#[inline(always)]
+pub(in crate::decide) fn recount<T: Tables>(tables: &T, slot: u32, key: &FlowKey) {
+    let Some(entry) = tables.flow(key) else { return };
+    let state = FlowState(entry.state.get());
+    if is_miscounted(state, key) {
+        entry.state.set(tables.count_flow(slot, key, state).0);
+    }
+}
+
+/// Enters a flow into the table. False where there is no room for it.
+#[inline(always)]
+pub(in crate::decide) fn enter<T: Tables>(tables: &T, slot: u32, key: &FlowKey, entry: &FlowEntry) -> bool {
+    if tables.insert_flow(key, entry) {
+        return tables.enter_ring(slot, key);
+    }
+    // Its ports are used again. One that was not established has its place already.
+    let Some(earlier) = tables.flow(key) else { return false };
+    let mut before = FlowState(earlier.state.get());
+    if before.is(FlowState::COUNTED) {
+        before = tables.count_flow(slot, key, before);
+    }
+    earlier.renew(entry.epoch.get(), FlowState(entry.state.get() | before.0 & FlowState::COUNTED));
     true
 }
 

@@ -6,14 +6,16 @@ mod flow;
 mod fragments;
 mod keys;
 mod origin;
+mod shares;
 
 use core::cell::Cell;
 
 use demand::Demand;
-use flow::{Known, flow_at, flow_of, known};
-pub(super) use flow::{flow_under, pass_on, quote};
+pub(super) use flow::{Held, enter, flow_under, pass_on, quote, recount};
+use flow::{Known, flow_at, flow_of, is_miscounted, known};
 pub(super) use keys::{key_of, local_index};
 use origin::Origin;
+pub use shares::{FlowShares, count, enter_ring};
 
 use super::after_dnat::is_rewritten_here;
 use super::judge::{Judgement, Question, Verdict};
@@ -32,12 +34,17 @@ pub(super) fn track<P: Packet, T: Tables>(context: &Context<'_, T>, packet: &P, 
         return Decided::Seen;
     }
     let flow = flow_of(context, seen);
-    if pass_on(context, packet, &flow, &seen.datagram) {
-        seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
-        return Decided::Seen;
+    let held = pass_on(context, packet, &flow, &seen.datagram);
+    if held == Held::No {
+        seen.flow = flow.key;
+        return Decided::Open;
     }
-    seen.flow = flow.key;
-    Decided::Open
+    seen.outcome.verdict = Verdict::Allow(AllowReason::Established);
+    if held == Held::Miscounted {
+        seen.flow = flow.key;
+        seen.unsettled.is_miscounted = true;
+    }
+    Decided::Seen
 }
 
 /// Judges a packet of no flow that holds. What that means for its flow is left to [`settle`].
@@ -52,6 +59,7 @@ pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen:
     name_tenants(context, remote.peer, outcome);
     if let Some(verdict) = already_judged(context, arrival, (key, &known), remote, datagram) {
         outcome.verdict = verdict;
+        unsettled.is_miscounted = matches!(verdict, Verdict::Allow(_));
         return;
     }
     match origin::of(context, arrival, &key.remote, remote) {
@@ -61,7 +69,8 @@ pub(super) fn judge<T: Tables>(context: &Context<'_, T>, arrival: Arrival, seen:
             let port = port_out(context, datagram);
             let tunnel = tunnel::is_refused(context.tables, port, remote.peer);
             let demand = demand::of(context, datagram, key, known.get().map(|(_, state)| state), by_node);
-            *unsettled = Unsettled { opener: demand.opener, tunnel, is_known: known.get().is_some(), is_judged: true };
+            let is_known = known.get().is_some();
+            *unsettled = Unsettled { opener: demand.opener, tunnel, is_known, is_judged: true, is_miscounted: false };
             let judgement = if tunnel && matches!(context.direction, Direction::Egress) {
                 Judgement::dropped(DropReason::Tunnel)
             } else {
@@ -99,7 +108,8 @@ fn already_judged<T: Tables>(
     if !state.is(FlowState::AFTER_DNAT) || !state.is(FlowState::BY_PEER) || state.is(FlowState::TOMBSTONE) {
         return None;
     }
-    entry.state.set(next(state.flags(), context.direction, datagram, context.now).0);
+    let after = next(state, context.direction, datagram, context.now);
+    entry.state.set(after.0);
     Some(Verdict::Allow(AllowReason::Established))
 }
 
@@ -234,6 +244,9 @@ pub fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
     if seen.unsettled.is_judged {
         settle_flow(direction, tables, seen);
     }
+    if seen.unsettled.is_miscounted {
+        recount(tables, seen.slot, &seen.flow);
+    }
     if let Verdict::Allow(_) = seen.outcome.verdict {
         fragments::remember(direction, tables, seen);
     }
@@ -241,7 +254,7 @@ pub fn settle<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
 
 #[inline(always)]
 fn settle_flow<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
-    let Seen { datagram, outcome, flow: key, epoch, now, unsettled, .. } = seen;
+    let Seen { datagram, outcome, flow: key, epoch, now, slot, unsettled, .. } = seen;
     let Unsettled { opener, tunnel, is_known, .. } = *unsettled;
     let known = if is_known { flow_at(tables, *now, key) } else { None };
     let left = if outcome.undecided { FlowState::AFTER_DNAT } else { 0 };
@@ -259,16 +272,18 @@ fn settle_flow<T: Tables>(direction: Direction, tables: &T, seen: &mut Seen) {
         }
         (Verdict::Allow(_), Some((entry, state))) => {
             if !matches!(datagram.role, Role::Error) {
-                let kept = state.flags() & !(FlowState::ADOPTED | FlowState::AFTER_DNAT);
-                let flags = kept | opener & FlowState::ADOPTED | left;
-                entry.renew(*epoch, next(flags, direction, datagram, *now));
+                let kept = state.0 & !(FlowState::ADOPTED | FlowState::AFTER_DNAT);
+                let before = FlowState(kept | opener & FlowState::ADOPTED | left);
+                let after = next(before, direction, datagram, *now);
+                entry.renew(*epoch, after);
+                unsettled.is_miscounted = is_miscounted(after, key);
             }
             outcome.verdict = Verdict::Allow(AllowReason::Established);
         }
         (Verdict::Allow(_), None) if enters(datagram) && !tunnel => {
-            let state = next(opener | left, direction, datagram, *now);
+            let state = next(FlowState(opener | left), direction, datagram, *now);
             let entry = FlowEntry { epoch: Cell::new(*epoch), state: Cell::new(state.0) };
-            outcome.untracked = !tables.insert_flow(key, &entry);
+            outcome.untracked = !enter(tables, *slot, key, &entry);
         }
         (Verdict::Allow(_), None) => {}
     }
