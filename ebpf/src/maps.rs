@@ -136,7 +136,7 @@ pub static PORT: Array<PortRow> = Array::with_max_entries(262_144, 0);
 
 /// The two words of a `common::abi::FlowEntry`, epoch and state.
 ///
-/// Half of them are established, for the other half `RING` has places. Preallocated (50 MiB): a flood takes no memory that
+/// Half of them are established, for the other half `RING` has places. Preallocated (56 MiB): a flood takes no memory that
 /// the agent needs, and to enter a flow takes 20 ns less.
 #[map]
 pub static FLOW: HashMap<FlowKey, [u64; 2]> = HashMap::with_max_entries(524_288, 0);
