@@ -50,7 +50,13 @@ impl MapCapacities {
     pub fn defaults() -> Result<BTreeMap<&'static str, u32>> {
         let unset = Self::default();
         let maps = definitions(&unset)?;
-        Ok(maps.iter().filter_map(|map| Some((unset.setting(&map.name)?.0, map.entries()))).collect())
+        let mut defaults = BTreeMap::new();
+        for map in maps {
+            if let Some((setting, _)) = unset.setting(&map.name) {
+                defaults.entry(setting).or_insert(map.entries());
+            }
+        }
+        Ok(defaults)
     }
 
     /// The setting that decides the size of a map, and its value.
